@@ -1,0 +1,2 @@
+//! The same engine in a terminal.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Safetensors as a stream (specification: huggingface/safetensors `README.md`).

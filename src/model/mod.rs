@@ -1,0 +1,11 @@
+//! What a Qwen3 is: its configuration, the names of its weights, how a file becomes a model, and the `Runtime` seam.
+
+mod config;
+mod loading;
+mod names;
+mod runtime;
+
+pub use config::Config;
+
+pub use names::{Weight, weight_of};
+pub use runtime::{DecodePlan, Pending, Runtime, RuntimeInfo, Sampling, SequenceId, SinkFactory, WeightSink};

@@ -1,0 +1,139 @@
+//! The seam between a conversation and a device: a whole model, not single operations, because a GPU's speed comes
+//! from fusing across operations and from keeping the token loop on the device.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use super::{Config, Weight};
+use crate::error::Result;
+use crate::formats::{DType, TensorInfo};
+
+/// Work a device has been given; on the CPU it is done when first polled.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
+
+/// A conversation's place on a device: its KV cache and its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SequenceId(pub u32);
+
+/// What a resident model is and takes.
+#[derive(Clone, Debug)]
+pub struct RuntimeInfo {
+    /// `"webgpu"` or `"cpu"`, as `model.info.device`.
+    pub device: &'static str,
+    /// The adapter's description, where there is one.
+    pub adapter: Option<String>,
+    /// Positions of KV cache of one sequence.
+    pub context_length: usize,
+    /// Bytes of weights on the device.
+    pub weight_bytes: u64,
+    /// Bytes of one sequence's KV cache at full length.
+    pub kv_cache_bytes: u64,
+    /// The type most of the weights have.
+    pub quantization: DType,
+    /// The most tokens one call of [`Runtime::prefill`] should take, so that the device stays responsive.
+    pub prefill_chunk: usize,
+}
+
+/// How the next token is drawn from logits; the order of application is that of `sampling`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampling {
+    /// 0 takes the most likely token.
+    pub temperature: f32,
+    /// Keep this many of the most likely tokens; 0 keeps all.
+    pub top_k: u32,
+    /// Keep the smallest set of tokens whose probability reaches this; 1 keeps all.
+    pub top_p: f32,
+    /// Keep tokens at least this likely relative to the most likely one; 0 keeps all.
+    pub min_p: f32,
+    /// Divides positive and multiplies negative logits of every token seen in prompt or reply; 1 is off.
+    pub repetition_penalty: f32,
+    /// Subtracted once from every token of the reply so far.
+    pub presence_penalty: f32,
+    /// Subtracted per occurrence in the reply so far.
+    pub frequency_penalty: f32,
+    /// Added to the logits of single tokens.
+    pub logit_bias: Vec<(u32, f32)>,
+    /// Seed of the random stream; the same seed, logits and options give the same tokens on every device.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    /// Greedy, nothing penalised.
+    fn default() -> Self {
+        Self {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            logit_bias: Vec::new(),
+            seed: 0,
+        }
+    }
+}
+
+/// What a device needs to know to decode by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecodePlan {
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// Tokens of the prompt, for the repetition penalty.
+    pub prompt: Vec<u32>,
+    /// Tokens of the reply so far (not empty when a reply goes on after text was forced into it), for all penalties;
+    /// their number is also the step at which the random stream goes on.
+    pub reply: Vec<u32>,
+    /// Tokens that end the reply. They are delivered, and nothing after them.
+    pub stop: Vec<u32>,
+    /// The most tokens to draw.
+    pub max_tokens: usize,
+}
+
+/// A model resident on one device.
+///
+/// A sequence holds `length` tokens whose keys and values are cached. After a prefill the logits of the last of them
+/// are known and decoding can start. The device may run ahead of what has been asked for: only [`Runtime::truncate`]
+/// makes `length` final again, and it must be called before the next prefill of that sequence.
+pub trait Runtime {
+    /// What is resident, and its limits.
+    fn info(&self) -> &RuntimeInfo;
+
+    /// A new, empty sequence. `out-of-memory` when the device has no room for its KV cache.
+    fn open(&mut self) -> Result<SequenceId>;
+
+    /// Frees a sequence.
+    fn release(&mut self, sequence: SequenceId);
+
+    /// Tokens whose keys and values are certainly cached.
+    fn length(&self, sequence: SequenceId) -> usize;
+
+    /// Appends tokens; resolves when the device has taken them in. `context-overflow` when they do not fit.
+    fn prefill<'a>(&'a mut self, sequence: SequenceId, tokens: &'a [u32]) -> Pending<'a, ()>;
+
+    /// Logits for the position after the last prefilled token: `[vocabulary_size]`.
+    fn logits(&mut self, sequence: SequenceId) -> Pending<'_, Vec<f32>>;
+
+    /// Starts decoding from the current logits.
+    fn decode(&mut self, sequence: SequenceId, plan: DecodePlan) -> Result<()>;
+
+    /// The next tokens of the running decode, at least one, in order; empty once it has ended (stop token,
+    /// `max_tokens`, or a full context).
+    fn next(&mut self, sequence: SequenceId) -> Pending<'_, Vec<u32>>;
+
+    /// Forgets everything from position `length` on, and ends a running decode. A `length` beyond what is cached
+    /// (the last drawn token is not) is cut to it: read [`Runtime::length`] afterwards.
+    fn truncate(&mut self, sequence: SequenceId, length: usize) -> Result<()>;
+}
+
+/// Takes a model's weights as they arrive and becomes its runtime.
+pub trait WeightSink {
+    /// Rows `first_row..` of `tensor`, as [`crate::formats::OnRows`] delivers them.
+    fn rows(&mut self, weight: Weight, tensor: &TensorInfo, first_row: usize, bytes: &[u8]) -> Result<()>;
+
+    /// All weights are there.
+    fn finish(self: Box<Self>) -> Pending<'static, Box<dyn Runtime>>;
+}
+
+/// Makes the sink once the header of the file is known.
+pub type SinkFactory = dyn FnOnce(&Config) -> Result<Box<dyn WeightSink>>;

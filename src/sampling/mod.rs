@@ -1,0 +1,1 @@
+//! Logits and history to a token: the reference of the GPU sampler; pure.

@@ -1,0 +1,1 @@
+//! One conversation: prompt to stream of events; knows no device.

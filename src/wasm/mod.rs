@@ -1,0 +1,1 @@
+//! The edge: JavaScript values in and out.
