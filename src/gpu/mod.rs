@@ -9,6 +9,7 @@ mod kv_cache;
 mod network;
 mod planes;
 mod runtime;
+mod self_test;
 mod shader;
 mod sink;
 #[cfg(test)]
@@ -17,4 +18,5 @@ mod weights;
 
 pub use device::Device;
 pub use runtime::Gpu;
+pub use self_test::run as self_test;
 pub use sink::Sink;
