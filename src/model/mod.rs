@@ -8,4 +8,6 @@ mod runtime;
 pub use config::Config;
 
 pub use names::{Weight, weight_of};
-pub use runtime::{DecodePlan, Pending, Runtime, RuntimeInfo, Sampling, SequenceId, SinkFactory, WeightSink};
+pub use runtime::{DecodePlan, Pending, Runtime, RuntimeInfo, SequenceId, SinkFactory, WeightSink};
+
+pub use crate::sampling::Sampling;
