@@ -188,7 +188,10 @@ impl Parser {
                     STRING => Value::Strings(Vec::new()),
                     FLOAT32 | FLOAT64 => Value::Floats(Vec::new()),
                     ARRAY => {
-                        return Err(Error::malformed(format!("metadata {:?}: arrays of arrays are not read", self.key)));
+                        return Err(Error::malformed(format!(
+                            "metadata {:?}: arrays of arrays are not read",
+                            self.key
+                        )));
                     }
                     _ => Value::Integers(Vec::new()),
                 });

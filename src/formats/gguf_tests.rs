@@ -107,10 +107,8 @@ fn a_file_reads_the_same_however_it_is_cut() {
         assert_eq!(metadata.get("a.list"), Some(&Value::Strings(vec!["<think>".into(), "".into(), "思".into()])));
         assert_eq!(metadata.get("a.types"), Some(&Value::Integers(vec![1, -1])));
         assert_eq!(metadata.get("a.long"), Some(&Value::Integer(1 << 40)));
-        let expected = [
-            (info("v", DType::F32, &[2]), 0, vec![1; 8]),
-            (info("m", DType::Q8_0, &[3, 32]), 0, vec![2; 102]),
-        ];
+        let expected =
+            [(info("v", DType::F32, &[2]), 0, vec![1; 8]), (info("m", DType::Q8_0, &[3, 32]), 0, vec![2; 102])];
         assert_eq!(got, expected, "chunks of {chunk}");
     }
 }

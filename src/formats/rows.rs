@@ -30,11 +30,12 @@ impl PlacedTensor {
         if shape.contains(&0) {
             return refuse("has no elements");
         }
-        let bytes = shape.iter().try_fold(1usize, |product, extent| product.checked_mul(*extent)).and_then(|elements| {
-            // The extent in bytes, and in elements of four bytes, must both be addressable.
-            elements.checked_mul(4)?;
-            (elements / block).checked_mul(dtype.block_bytes())
-        });
+        let bytes =
+            shape.iter().try_fold(1usize, |product, extent| product.checked_mul(*extent)).and_then(|elements| {
+                // The extent in bytes, and in elements of four bytes, must both be addressable.
+                elements.checked_mul(4)?;
+                (elements / block).checked_mul(dtype.block_bytes())
+            });
         match bytes.and_then(|bytes| start.checked_add(bytes as u64)) {
             Some(_) => Ok(Self { info, start }),
             None => refuse("is larger than this machine can address"),
@@ -104,7 +105,8 @@ impl RowStream {
                 continue;
             }
             let (rows, row_bytes) = (tensor.info.rows(), tensor.info.row_bytes());
-            let piece_rows = (PIECE_BYTES / row_bytes / ROW_GROUP * ROW_GROUP).max(ROW_GROUP).min(rows - self.delivered);
+            let piece_rows =
+                (PIECE_BYTES / row_bytes / ROW_GROUP * ROW_GROUP).max(ROW_GROUP).min(rows - self.delivered);
             let piece_bytes = piece_rows * row_bytes;
             let taken = (piece_bytes - self.pending.len()).min(bytes.len());
             let (head, rest) = bytes.split_at(taken);

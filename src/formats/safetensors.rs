@@ -216,7 +216,9 @@ mod tests {
 
     #[test]
     fn each_lie_of_a_header_is_named() {
-        let entry = |text: &str| file(&format!(r#"{{"a":{{{text}}},"b":{{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}}}"#), &[]);
+        let entry = |text: &str| {
+            file(&format!(r#"{{"a":{{{text}}},"b":{{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}}}"#), &[])
+        };
         let cases = [
             (entry(r#""dtype":"F32","shape":[2],"data_offsets":[0,8]"#), "overlap"),
             (entry(r#""dtype":"F32","shape":[2],"data_offsets":[0,4]"#), "needs 8 bytes"),
@@ -225,7 +227,13 @@ mod tests {
             (entry(r#""dtype":"F32","shape":[-1],"data_offsets":[0,4]"#), "broken"),
             (entry(r#""dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,4]"#), "address"),
             (entry(r#""dtype":"F32","shape":[1],"data_offsets":[18446744073709551612,18446744073709551615]"#), "a"),
-            (file(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, &[]), "twice"),
+            (
+                file(
+                    r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#,
+                    &[],
+                ),
+                "twice",
+            ),
             (file("[]", &[]), "sequence"),
             (file("", &[]), "empty"),
             (b"<!DOCTYPE html><html>".to_vec(), "begins with"),
