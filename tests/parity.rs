@@ -1,0 +1,63 @@
+//! Every runtime computes what `transformers` computes in f32, and the same however the tokens are fed to it.
+//!
+//! The checkpoints and the expected values come from `tests/fixtures/checkpoints.py`; those in `.cache/fixtures` are
+//! larger and taken along where `cargo xtask fixtures` has made them. One body for every backend: a test names it.
+
+#[path = "parity/checkpoints.rs"]
+mod checkpoints;
+#[path = "parity/promises.rs"]
+mod promises;
+
+/// Runs every promise on one backend; `$sink` makes a sink factory for a context length.
+macro_rules! backend {
+    ($name:ident, $sink:expr) => {
+        mod $name {
+            use super::promises;
+
+            #[test]
+            fn logits_are_those_of_transformers() {
+                promises::logits_are_those_of_transformers($sink);
+            }
+
+            #[test]
+            fn greedy_continuations_are_those_of_transformers() {
+                promises::greedy_continuations_are_those_of_transformers($sink);
+            }
+
+            #[test]
+            fn chunks_and_reused_prefixes_give_the_same_logits() {
+                promises::chunks_and_reused_prefixes_give_the_same_logits($sink);
+            }
+
+            #[test]
+            fn decoding_leaves_the_state_that_prefilling_the_same_tokens_does() {
+                promises::decoding_leaves_the_state_that_prefilling_the_same_tokens_does($sink);
+            }
+
+            #[test]
+            fn two_sequences_do_not_disturb_each_other() {
+                promises::two_sequences_do_not_disturb_each_other($sink);
+            }
+
+            #[test]
+            fn a_decode_ends_at_a_stop_token_at_its_limit_and_at_a_full_context() {
+                promises::a_decode_ends_at_a_stop_token_at_its_limit_and_at_a_full_context($sink);
+            }
+
+            #[test]
+            fn a_prompt_beyond_the_context_is_an_error_that_changes_nothing() {
+                promises::a_prompt_beyond_the_context_is_an_error_that_changes_nothing($sink);
+            }
+
+            #[test]
+            fn sampled_tokens_follow_from_the_seed() {
+                promises::sampled_tokens_follow_from_the_seed($sink);
+            }
+        }
+    };
+}
+
+#[cfg(feature = "cpu")]
+backend!(cpu, |context| Box::new(move |config: &qwen3_web::model::Config| {
+    Ok(Box::new(qwen3_web::cpu::Sink::new(config, context)?) as Box<dyn qwen3_web::model::WeightSink>)
+}));
