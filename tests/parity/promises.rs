@@ -140,7 +140,7 @@ pub fn two_sequences_do_not_disturb_each_other(sink: MakeSink) {
     }
     runtime.decode(a, greedy(24)).expect("decode");
     runtime.decode(b, greedy(24)).expect("decode");
-    let (mut x, mut y) = (Vec::new(), Vec::new());
+    let (mut x, mut y): (Vec<u32>, Vec<u32>) = Default::default();
     loop {
         let next = [a, b].map(|s| block_on(runtime.next(s)).expect("next"));
         if next.iter().all(Vec::is_empty) {
