@@ -63,8 +63,11 @@ impl KvCache {
             let slab: Option<Vec<_>> = (0..self.layers).map(|_| Some([self.half()?, self.half()?])).collect();
             let Some(slab) = slab else {
                 self.slabs.truncate(before);
-                return Err(Error::new(ErrorKind::OutOfMemory, format!("no room for the keys and values of {positions} tokens"))
-                    .hint("use a shorter context, or end other conversations"));
+                return Err(Error::new(
+                    ErrorKind::OutOfMemory,
+                    format!("no room for the keys and values of {positions} tokens"),
+                )
+                .hint("use a shorter context, or end other conversations"));
             };
             self.slabs.push(slab);
         }

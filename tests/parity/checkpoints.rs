@@ -67,7 +67,8 @@ pub fn named(name: &str) -> Checkpoint {
 
 fn checkpoint(file: &Path) -> Checkpoint {
     let json: Value = serde_json::from_slice(&fs::read(file).expect("expected values")).expect("JSON");
-    let floats = |v: &Value| v.as_array().expect("numbers").iter().map(|x| x.as_f64().expect("a number") as f32).collect();
+    let floats =
+        |v: &Value| v.as_array().expect("numbers").iter().map(|x| x.as_f64().expect("a number") as f32).collect();
     let ids = |v: &Value| -> Vec<u32> {
         v.as_array().expect("ids").iter().map(|x| x.as_u64().expect("an id") as u32).collect()
     };
