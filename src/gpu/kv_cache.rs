@@ -1,0 +1,72 @@
+//! Keys and values of one sequence: f16, growing by doubling, tiles of 32 positions outermost so that growth is a copy.
+
+use super::device::Device;
+use super::kernels::attention::TILE;
+use crate::model::Config;
+
+/// Positions of a new cache.
+const FIRST: usize = 256;
+
+/// One sequence's keys and values, all layers.
+pub struct KvCache {
+    /// Positions there is room for now.
+    pub capacity: usize,
+    /// The most positions it may ever hold.
+    pub limit: usize,
+    /// `(keys, values)` of each layer.
+    pub layers: Vec<(wgpu::Buffer, wgpu::Buffer)>,
+}
+
+/// Bytes of keys, or of values, of one layer for a number of positions.
+fn layer_bytes(config: &Config, positions: usize) -> usize {
+    positions.next_multiple_of(TILE) * config.kv_heads * config.head_dim * 2
+}
+
+/// Bytes of a whole cache of so many positions.
+pub fn cache_bytes(config: &Config, positions: usize) -> u64 {
+    (2 * config.layers * layer_bytes(config, positions)) as u64
+}
+
+impl KvCache {
+    /// An empty cache.
+    pub fn new(device: &Device, config: &Config, limit: usize) -> Self {
+        let capacity = FIRST.min(limit);
+        Self { capacity, limit, layers: buffers(device, config, capacity) }
+    }
+
+    /// Makes room for `positions`; true if buffers were replaced, so that what binds them must be rebuilt.
+    pub fn grow(&mut self, device: &Device, config: &Config, positions: usize) -> bool {
+        if positions <= self.capacity {
+            return false;
+        }
+        let capacity = positions.next_power_of_two().min(self.limit);
+        let bytes = layer_bytes(config, self.capacity) as u64;
+        let layers = buffers(device, config, capacity);
+        let mut encoder = device.encoder();
+        for ((old_keys, old_values), (keys, values)) in self.layers.iter().zip(&layers) {
+            encoder.copy_buffer_to_buffer(old_keys, 0, keys, 0, bytes);
+            encoder.copy_buffer_to_buffer(old_values, 0, values, 0, bytes);
+        }
+        device.queue.submit([encoder.finish()]);
+        for (keys, values) in &self.layers {
+            keys.destroy();
+            values.destroy();
+        }
+        *self = Self { capacity, limit: self.limit, layers };
+        true
+    }
+}
+
+impl Drop for KvCache {
+    fn drop(&mut self) {
+        for (keys, values) in &self.layers {
+            keys.destroy();
+            values.destroy();
+        }
+    }
+}
+
+fn buffers(device: &Device, config: &Config, positions: usize) -> Vec<(wgpu::Buffer, wgpu::Buffer)> {
+    let bytes = layer_bytes(config, positions);
+    (0..config.layers).map(|_| (device.storage("keys", bytes), device.storage("values", bytes))).collect()
+}
