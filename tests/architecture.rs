@@ -20,7 +20,7 @@ fn every_import_is_in_the_table() {
     let table = import_table();
     let dependencies = dependencies();
     let mut faults = Vec::new();
-    for file in source_files("src", &["rs"]) {
+    for file in product_files() {
         let Some(module) = module_of(&file) else { continue };
         let row = &table[&module];
         let tokens = without_tests(tokens(&read(&file)));
@@ -182,15 +182,18 @@ fn the_scanner_finds_every_spelling_of_an_edge() {
         use half;
         fn f(x: crate::cpu::Sink, s: &'static str) -> ::candle_core::Tensor { "crate::string" ; r#"crate::raw"#; model::wgpu::x() }
         #[cfg(test)]
+        mod testing;
+        use bytemuck::Pod;
+        #[cfg(test)]
         mod tests { use crate::tokenizer; }
     "##;
     let tokens = without_tests(tokens(source));
     let names = |found: Vec<(usize, String)>| found.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
     assert_eq!(names(imported_modules(&tokens, 2)), ["error", "gpu", "model", "session", "cpu"]);
-    let dependencies = ["wgpu", "half", "candle_core", "serde"].map(str::to_owned).into();
+    let dependencies = ["wgpu", "half", "candle_core", "bytemuck", "serde"].map(str::to_owned).into();
     assert_eq!(
         used_crates(&tokens, &dependencies),
-        [(5, "wgpu".into()), (6, "half".into()), (7, "candle_core".into())]
+        [(5, "wgpu".into()), (6, "half".into()), (7, "candle_core".into()), (10, "bytemuck".into())]
     );
     assert_eq!(occurrences(&tokens, "super::session"), [4]);
 }
@@ -329,13 +332,34 @@ fn closing(tokens: &[Token], at: usize) -> usize {
     tokens.len()
 }
 
-/// Tests are last in a file, so everything from the first `cfg(test)` on is test code.
+/// Tests are last in a file, so everything from a `cfg(test)` on is test code, unless that is a file of its own.
 fn without_tests(mut tokens: Vec<Token>) -> Vec<Token> {
-    let test = |window: &[Token]| window[0].is("cfg") && window[1].is("(") && window[2].is("test");
-    if let Some(start) = tokens.windows(3).position(test) {
-        tokens.truncate(start);
-    }
+    let start = (0..tokens.len()).find(|&at| is_for_tests(&tokens[at..]) && test_module(&tokens[at..]).is_none());
+    tokens.truncate(start.unwrap_or(tokens.len()));
     tokens
+}
+
+/// Whether the tokens begin with `cfg(test`.
+fn is_for_tests(tokens: &[Token]) -> bool {
+    tokens.len() > 2 && tokens[0].is("cfg") && tokens[1].is("(") && tokens[2].is("test")
+}
+
+/// The name in `cfg(test)] mod name;`.
+fn test_module(tokens: &[Token]) -> Option<&str> {
+    let [.., module, name, end] = tokens.get(..8)? else { return None };
+    (is_for_tests(tokens) && module.is("mod") && end.is(";")).then_some(name.text.as_str())
+}
+
+/// Source files with the product's code: those without a test module of their own.
+fn product_files() -> Vec<PathBuf> {
+    let files = source_files("src", &["rs"]);
+    let mut test_files = BTreeSet::new();
+    for file in &files {
+        let tokens = tokens(&read(file));
+        let names = (0..tokens.len()).filter_map(|at| test_module(&tokens[at..]));
+        test_files.extend(names.map(|name| file.with_file_name(format!("{name}.rs"))));
+    }
+    files.into_iter().filter(|file| !test_files.contains(file)).collect()
 }
 
 /// Files below `folder` with one of the extensions, sorted; built and fetched files are left out.
