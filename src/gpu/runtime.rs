@@ -175,10 +175,7 @@ impl Gpu {
     /// Submits the next draw of the running decode, and everything that has to come before it.
     fn submit_draw(&mut self, id: SequenceId) -> Result<()> {
         let decoding = self.decoding(id)?;
-        let (nth, position) = (decoding.submitted, decoding.start + decoding.submitted);
-        if nth > 0 {
-            self.grow(id, position)?;
-        }
+        let nth = decoding.submitted;
         let network = &self.network;
         let mut encoder = network.device.encoder();
         let steps = &self.sequences[&id].steps;
@@ -204,6 +201,12 @@ impl Gpu {
             return self.next_draw_on_cpu(id).await;
         }
         let (run_ahead, context) = (self.run_ahead, self.network.context_length);
+        let decoding = self.decoding(id)?;
+        let ahead = (decoding.start + decoding.submitted + run_ahead).min(context);
+        if ahead > self.sequence(id)?.cache.capacity {
+            let device = self.network.device.clone();
+            device.checked(|| self.grow(id, ahead)).await?;
+        }
         loop {
             let decoding = self.decoding(id)?;
             let last = decoding.submitted >= decoding.max_tokens || decoding.start + decoding.submitted > context;
@@ -238,7 +241,8 @@ impl Gpu {
         }
         if let Some(token) = decoding.on_cpu.as_ref().and_then(|draws| draws.last) {
             let pos = (position - 1) as u32;
-            self.grow(id, position)?;
+            let device = self.network.device.clone();
+            device.checked(|| self.grow(id, position)).await?;
             self.network.write_state(State { pos, count: 1, token, ..State::default() });
             let mut encoder = self.network.device.encoder();
             encode(&mut encoder, 1, self.network.forward_step(&self.sequences[&id].steps));
