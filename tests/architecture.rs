@@ -334,7 +334,7 @@ fn closing(tokens: &[Token], at: usize) -> usize {
 
 /// Tests are last in a file, so everything from a `cfg(test)` on is test code, unless that is a file of its own.
 fn without_tests(mut tokens: Vec<Token>) -> Vec<Token> {
-    let start = (0..tokens.len()).find(|&at| is_for_tests(&tokens[at..]) && test_module(&tokens[at..]).is_none());
+    let start = (0..tokens.len()).find(|&at| is_for_tests(&tokens[at..]) && test_file(&tokens[at..]).is_none());
     tokens.truncate(start.unwrap_or(tokens.len()));
     tokens
 }
@@ -344,10 +344,16 @@ fn is_for_tests(tokens: &[Token]) -> bool {
     tokens.len() > 2 && tokens[0].is("cfg") && tokens[1].is("(") && tokens[2].is("test")
 }
 
-/// The name in `cfg(test)] mod name;`.
-fn test_module(tokens: &[Token]) -> Option<&str> {
-    let [.., module, name, end] = tokens.get(..8)? else { return None };
-    (is_for_tests(tokens) && module.is("mod") && end.is(";")).then_some(name.text.as_str())
+/// The file of `cfg(test)] mod name;` or of `cfg(test)] #[path = "file"] mod name;`.
+fn test_file(tokens: &[Token]) -> Option<String> {
+    let start = is_for_tests(tokens).then(|| closing(tokens, 1))?;
+    match tokens.get(start..)? {
+        [_, module, name, end, ..] if module.is("mod") && end.is(";") => Some(format!("{}.rs", name.text)),
+        [_, _, _, path, _, file, _, module, _, end, ..] if path.is("path") && module.is("mod") && end.is(";") => {
+            Some(file.text.clone())
+        }
+        _ => None,
+    }
 }
 
 /// Source files with the product's code: those without a test module of their own.
@@ -356,8 +362,8 @@ fn product_files() -> Vec<PathBuf> {
     let mut test_files = BTreeSet::new();
     for file in &files {
         let tokens = tokens(&read(file));
-        let names = (0..tokens.len()).filter_map(|at| test_module(&tokens[at..]));
-        test_files.extend(names.map(|name| file.with_file_name(format!("{name}.rs"))));
+        let names = (0..tokens.len()).filter_map(|at| test_file(&tokens[at..]));
+        test_files.extend(names.map(|name| file.with_file_name(name)));
     }
     files.into_iter().filter(|file| !test_files.contains(file)).collect()
 }
