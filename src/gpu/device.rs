@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use futures_channel::oneshot;
 
@@ -19,6 +20,10 @@ pub struct Device {
     /// A CPU pretending to be a GPU: kernels without barriers are chosen for it.
     pub software: bool,
     pipelines: Rc<RefCell<HashMap<String, wgpu::ComputePipeline>>>,
+    /// Read-back buffers that are free again, by size.
+    spare: Rc<RefCell<HashMap<usize, Vec<wgpu::Buffer>>>>,
+    /// The first failure that no call was there to receive.
+    failure: Arc<Mutex<Option<Error>>>,
 }
 
 /// A compute pipeline, its bound resources and its grid: everything static about one dispatch.
@@ -75,7 +80,21 @@ impl Device {
             .request_device(&descriptor)
             .await
             .map_err(|error| unavailable(format!("the WebGPU adapter gave no device: {error}")))?;
-        Ok(Self { raw, queue, description, software, pipelines: Rc::default() })
+        let failure = Arc::new(Mutex::new(None));
+        let report = {
+            let failure = Arc::clone(&failure);
+            move |error: Error| {
+                if let Ok(mut failure) = failure.lock() {
+                    failure.get_or_insert(error);
+                }
+            }
+        };
+        raw.set_device_lost_callback({
+            let report = report.clone();
+            move |_, reason| report(lost(&reason))
+        });
+        raw.on_uncaptured_error(Arc::new(move |error| report(device_error(error))));
+        Ok(Self { raw, queue, description, software, pipelines: Rc::default(), spare: Rc::default(), failure })
     }
 
     /// The limits the device was opened with.
@@ -163,23 +182,22 @@ impl Device {
         let result = work();
         let validation = validation.pop().await;
         let memory = memory.pop().await;
-        if let Some(error) = memory {
-            return Err(Error::new(ErrorKind::OutOfMemory, format!("the device has no room left: {error}"))
-                .hint("choose a smaller contextLength or a smaller quantisation"));
-        }
-        if let Some(error) = validation {
-            return Err(Error::internal(format!("the device refused a kernel or a buffer: {error}")));
+        if let Some(error) = memory.or(validation) {
+            return Err(device_error(error));
         }
         result
     }
 
-    /// Copies `bytes` of `source` into a new buffer that the CPU can map, as part of `encoder`.
+    /// Copies `bytes` of `source` into a buffer that the CPU can map, as part of `encoder`.
     pub(super) fn stage(&self, encoder: &mut wgpu::CommandEncoder, source: &wgpu::Buffer, bytes: usize) -> Staged {
-        let buffer = self.raw.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("staged"),
-            size: bytes as u64,
-            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-            mapped_at_creation: false,
+        let spare = self.spare.borrow_mut().get_mut(&bytes).and_then(Vec::pop);
+        let buffer = spare.unwrap_or_else(|| {
+            self.raw.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("read-back"),
+                size: bytes as u64,
+                usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+                mapped_at_creation: false,
+            })
         });
         encoder.copy_buffer_to_buffer(source, 0, &buffer, 0, bytes as u64);
         Staged { buffer }
@@ -198,20 +216,21 @@ impl Device {
 
     /// The bytes of a submitted copy, once the device has made it.
     pub(super) async fn read(&self, readback: Readback) -> Result<Vec<u8>> {
-        let lost = |what: String| {
-            Error::new(ErrorKind::DeviceLost, format!("the device went away: {what}")).hint("load the model again")
-        };
         let wait = wgpu::PollType::Wait { submission_index: Some(readback.submission), timeout: None };
-        self.raw.poll(wait).map_err(|error| lost(error.to_string()))?;
+        self.raw.poll(wait).map_err(|error| lost(&error.to_string()))?;
         match readback.receiver.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(lost(error.to_string())),
-            Err(_) => return Err(lost("a read-back was dropped".to_owned())),
+            Ok(Err(error)) => return Err(lost(&error.to_string())),
+            Err(_) => return Err(lost("a read-back was dropped")),
         }
-        let view = readback.buffer.get_mapped_range(..).map_err(|error| lost(error.to_string()))?;
+        if let Some(error) = self.failure.lock().ok().and_then(|failure| failure.clone()) {
+            return Err(error);
+        }
+        let view = readback.buffer.get_mapped_range(..).map_err(|error| lost(&error.to_string()))?;
         let bytes = view.to_vec();
         drop(view);
         readback.buffer.unmap();
+        self.spare.borrow_mut().entry(bytes.len()).or_default().push(readback.buffer);
         Ok(bytes)
     }
 
@@ -225,6 +244,20 @@ impl Device {
 
     pub(super) fn encoder(&self) -> wgpu::CommandEncoder {
         self.raw.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+    }
+}
+
+fn lost(reason: &str) -> Error {
+    Error::new(ErrorKind::DeviceLost, format!("the device went away: {reason}")).hint("load the model again")
+}
+
+fn device_error(error: wgpu::Error) -> Error {
+    match error {
+        wgpu::Error::OutOfMemory { source } => {
+            Error::new(ErrorKind::OutOfMemory, format!("the device has no room left: {source}"))
+                .hint("choose a smaller contextLength or a smaller quantisation")
+        }
+        error => Error::internal(format!("the device refused a kernel or a buffer: {error}")),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::device::{Device, Readback, encode};
+use super::kernels::attention::Precision;
 use super::kernels::sampler::{self, Options};
 use super::kv_cache::{KvCache, cache_bytes};
 use super::network::{CHUNK, Network, SequenceSteps, State};
@@ -81,12 +82,13 @@ impl Gpu {
     /// The runtime of a network.
     pub fn new(network: Network) -> Result<Self> {
         let device = &network.device;
+        let precision = Precision::beside(network.quantization);
         let info = RuntimeInfo {
             device: "webgpu",
             adapter: Some(device.description.clone()),
             context_length: network.context_length,
             weight_bytes: network.weight_bytes,
-            kv_cache_bytes: cache_bytes(&network.config, network.context_length),
+            kv_cache_bytes: cache_bytes(&network.config, precision, network.context_length),
             quantization: network.quantization,
             prefill_chunk: if device.software { SOFTWARE_CHUNK } else { CHUNK },
         };
@@ -175,10 +177,7 @@ impl Gpu {
     /// Submits the next draw of the running decode, and everything that has to come before it.
     fn submit_draw(&mut self, id: SequenceId) -> Result<()> {
         let decoding = self.decoding(id)?;
-        let (nth, position) = (decoding.submitted, decoding.start + decoding.submitted);
-        if nth > 0 {
-            self.grow(id, position)?;
-        }
+        let nth = decoding.submitted;
         let network = &self.network;
         let mut encoder = network.device.encoder();
         let steps = &self.sequences[&id].steps;
@@ -204,6 +203,12 @@ impl Gpu {
             return self.next_draw_on_cpu(id).await;
         }
         let (run_ahead, context) = (self.run_ahead, self.network.context_length);
+        let decoding = self.decoding(id)?;
+        let ahead = (decoding.start + decoding.submitted + run_ahead).min(context);
+        if ahead > self.sequence(id)?.cache.capacity {
+            let device = self.network.device.clone();
+            device.checked(|| self.grow(id, ahead)).await?;
+        }
         loop {
             let decoding = self.decoding(id)?;
             let last = decoding.submitted >= decoding.max_tokens || decoding.start + decoding.submitted > context;
@@ -238,7 +243,8 @@ impl Gpu {
         }
         if let Some(token) = decoding.on_cpu.as_ref().and_then(|draws| draws.last) {
             let pos = (position - 1) as u32;
-            self.grow(id, position)?;
+            let device = self.network.device.clone();
+            device.checked(|| self.grow(id, position)).await?;
             self.network.write_state(State { pos, count: 1, token, ..State::default() });
             let mut encoder = self.network.device.encoder();
             encode(&mut encoder, 1, self.network.forward_step(&self.sequences[&id].steps));
@@ -266,7 +272,9 @@ impl Runtime for Gpu {
     }
 
     fn open(&mut self) -> Result<SequenceId> {
-        let cache = KvCache::new(&self.network.device, &self.network.config, self.network.context_length);
+        let network = &self.network;
+        let precision = Precision::beside(network.quantization);
+        let cache = KvCache::new(&network.device, &network.config, precision, network.context_length);
         let steps = self.network.sequence_steps(&cache)?;
         let id = SequenceId(self.next_id);
         self.next_id += 1;
