@@ -1,0 +1,31 @@
+// Drives the demo page in a browser without a window: sends one prompt, prints the reply's events as JSON lines.
+
+import { chromium } from 'playwright-core';
+
+const [address, executablePath, prompt, device, options] = process.argv.slice(2);
+
+/** A software adapter is no match for the CPU engine: it is offered only when WebGPU is insisted on. */
+const gpuArguments = device === 'webgpu' ? ['--enable-unsafe-webgpu'] : [];
+/** Without a user namespace, as in most containers, Chromium's sandbox cannot start; the page served is our own. */
+const rootArguments = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
+
+const browser = await chromium.launch({ executablePath, args: [...gpuArguments, ...rootArguments] });
+try {
+  const page = await browser.newPage();
+  page.on('console', (message) => console.error(`page: ${message.text()}`));
+  page.on('pageerror', (error) => console.error(`page: ${error.stack ?? error.message}`));
+  await page.exposeFunction('printEvent', (event) => console.log(JSON.stringify(event)));
+  await page.goto(address);
+  await page.waitForFunction(() => globalThis.qwen3Demo !== undefined);
+  await page.evaluate(
+    async ([prompt, options]) => {
+      for await (const event of globalThis.qwen3Demo.run(prompt, options)) await globalThis.printEvent(event);
+    },
+    [prompt, { device, ...JSON.parse(options) }],
+  );
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
