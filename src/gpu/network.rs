@@ -187,6 +187,7 @@ impl Network {
                     qkv: &self.activations.qkv,
                     norms: &layer.head_norms,
                     rope: &self.rope,
+                    precision: cache.precision,
                     keys,
                     values,
                     y: &self.activations.attended,
