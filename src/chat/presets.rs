@@ -37,14 +37,14 @@ mod tests {
 
     #[test]
     fn the_latest_soft_switch_wins_and_the_hard_one_over_it() {
-        let cases: [(&[(Role, &str)], bool, bool); 7] = [
-            (&[(Role::User, "hi")], true, true),
-            (&[(Role::User, "hi /no_think")], true, false),
-            (&[(Role::User, "/no_think then /think")], true, true),
-            (&[(Role::System, "/no_think"), (Role::User, "hi"), (Role::Assistant, "/think")], true, false),
-            (&[(Role::User, "/no_think"), (Role::User, "/think")], true, true),
-            (&[(Role::User, "/think")], false, false),
-            (&[(Role::User, "/no_think <think></think>")], true, false),
+        let cases = [
+            (vec![(Role::User, "hi")], true, true),
+            (vec![(Role::User, "hi /no_think")], true, false),
+            (vec![(Role::User, "/no_think then /think")], true, true),
+            (vec![(Role::System, "/no_think"), (Role::User, "hi"), (Role::Assistant, "/think")], true, false),
+            (vec![(Role::User, "/no_think"), (Role::User, "/think")], true, true),
+            (vec![(Role::User, "/think")], false, false),
+            (vec![(Role::User, "/no_think <think></think>")], true, false),
         ];
         for (messages, enable_thinking, expected) in cases {
             let list: Vec<Message> = messages.iter().map(|&(role, text)| Message::new(role, text)).collect();

@@ -14,9 +14,9 @@ use crate::chat::presets::{NON_THINKING, THINKING, will_think};
 use crate::chat::reply::{Parser, Start, Tags};
 use crate::chat::template::{Piece, Prompt, prompt as render};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Config, DecodePlan, Runtime};
+use crate::model::{Config, DecodePlan, Loaded, Runtime, Vocabulary};
 use crate::sampling::philox4x32_10;
-use crate::tokenizer::{Decoder, Segment, Tokenizer};
+use crate::tokenizer::{Decoder, GgufVocabulary, Segment, Tokenizer};
 
 /// Milliseconds since any fixed moment.
 pub type Clock = Box<dyn Fn() -> f64>;
@@ -69,14 +69,32 @@ impl Engine {
         Ok(Self { runtime, config, tokenizer, clock, tags, eos, pool: Pool::default(), replies: 0 })
     }
 
+    /// Brings a loaded model onto its device and puts the engine together.
+    pub async fn load(loaded: Loaded, clock: Clock) -> Result<Self> {
+        let Loaded { config, vocabulary, sink, .. } = loaded;
+        let (tokenizer, eos) = match &vocabulary {
+            Vocabulary::TokenizerJson(json) => (Tokenizer::from_json(json)?, None),
+            Vocabulary::Gguf { model, pre, tokens, types, merges, eos, .. } => {
+                (Tokenizer::from_gguf(GgufVocabulary { model, pre, tokens, types, merges })?, *eos)
+            }
+        };
+        // The lists are in the tokenizer now, and the device may need the room.
+        drop(vocabulary);
+        let runtime = sink.finish().await?;
+        let mut engine = Self::new(runtime, config, tokenizer, clock)?;
+        engine.eos.extend(eos.filter(|eos| !engine.eos.contains(eos)));
+        Ok(engine)
+    }
+
     /// What is loaded and where.
     pub fn info(&self) -> ModelInfo {
         ModelInfo::new(&self.config, self.runtime.info())
     }
 
-    /// Ids of text; with `control_tokens`, text that spells an added token becomes it.
-    pub fn tokenize(&self, text: &str, control_tokens: bool) -> Result<Vec<u32>> {
-        if control_tokens { self.tokenizer.encode_matching_added(text) } else { self.tokenizer.encode_text(text) }
+    /// Ids of text as Hugging Face's `encode` gives them: what spells a control token becomes it, so that a prompt from
+    /// [`Engine::apply_chat_template`] gives its ids. The messages of a conversation are never read this way.
+    pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
+        self.tokenizer.encode_matching_added(text)
     }
 
     /// Text of ids, control tokens included.
@@ -119,7 +137,7 @@ impl Engine {
     /// Begins a reply to raw text, in which control tokens count.
     pub fn complete(&mut self, prompt: &str, options: &Value) -> Result<Reply> {
         let options = Options::read(options, Call::Complete, self.config.vocab)?;
-        let tokens = self.tokenize(prompt, true)?;
+        let tokens = self.tokenize(prompt)?;
         if tokens.is_empty() {
             return Err(Error::invalid("prompt: expected some text, got none"));
         }

@@ -41,8 +41,7 @@ pub enum Event {
         /// Counts the calls of this reply from 0.
         index: usize,
         /// The call.
-        #[serde(flatten)]
-        call: ToolCall,
+        tool_call: ToolCall,
     },
     /// Something the caller may want to know.
     Notice {

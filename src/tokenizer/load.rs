@@ -117,10 +117,10 @@ pub(super) fn from_json(json: &[u8]) -> Result<Tokenizer> {
 
 pub(super) fn from_gguf(gguf: GgufVocabulary<'_>) -> Result<Tokenizer> {
     if gguf.model != "gpt2" {
-        return Err(Error::unsupported(format!("expected the tokenizer model gpt2, got {}", gguf.model)));
+        return Err(Error::unsupported(format!("expected the tokenizer model gpt2, got {:?}", gguf.model)));
     }
     if gguf.pre != "qwen2" {
-        return Err(Error::unsupported(format!("expected the pre-tokenizer qwen2, got {}", gguf.pre)));
+        return Err(Error::unsupported(format!("expected the pre-tokenizer qwen2, got {:?}", gguf.pre)));
     }
     if gguf.types.len() != gguf.tokens.len() {
         return Err(Error::malformed(format!(
