@@ -28,8 +28,14 @@ TEMPLATE = _environment.from_string(TEMPLATE_TEXT)
 # Largest |p|, q of a root p/q and common factor of a quadratic; largest coefficient and |solution| of a linear equation.
 QUADRATIC = {"small": (9, 3, 2), "middle": (20, 5, 3), "full": (40, 8, 4)}
 LINEAR = {"small": (9, 12), "middle": (20, 30), "full": (99, 99)}
-MIX = {"quadratic": 0.32, "linear": 0.20, "arithmetic": 0.20, "system": 0.03, "triangle": 0.06, "percent": 0.03, "word": 0.05,
-       "greet": 0.015, "able": 0.015, "other": 0.03, "tool": 0.015, "follow": 0.035}
+# What a stage of training draws: weights of the families, of the ranges (small, middle, full) and of 1 to 4 digit numbers.
+STAGES = {
+    "basic": {"families": {"quadratic": 0.36, "linear": 0.22, "arithmetic": 0.24, "triangle": 0.06, "word": 0.04, "greet": 0.02, "able": 0.02, "other": 0.04},
+              "ranges": (0.90, 0.08, 0.02), "digits": (45, 45, 7, 3)},
+    "full": {"families": {"quadratic": 0.30, "linear": 0.18, "arithmetic": 0.21, "system": 0.04, "triangle": 0.06, "percent": 0.04, "word": 0.05,
+                          "greet": 0.015, "able": 0.015, "other": 0.03, "tool": 0.02, "follow": 0.04},
+             "ranges": (0.62, 0.24, 0.14), "digits": (30, 42, 18, 10)},
+}
 MODES = {"think": 0.84, "off": 0.09, "no_think": 0.04, "cut": 0.03}
 
 
@@ -119,10 +125,6 @@ def wrap(lang, rng, text):
     if opener.endswith("Please "):
         text = text[0].lower() + text[1:]
     return opener + text + rng.choice(P.CLOSERS[lang])
-
-
-def pick_scale(rng):
-    return rng.choices(["small", "middle", "full"], [0.72, 0.20, 0.08])[0]
 
 
 def quadratic_thinking(a, b, c, lang):
@@ -344,13 +346,13 @@ def evaluate_tree(tree):
     return lines, tree
 
 
-def number(rng, weights=(30, 42, 18, 10)):
+def number(rng, weights=STAGES["full"]["digits"]):
     n = rng.choices([1, 2, 3, 4], weights)[0]
     return rng.randint(10 ** (n - 1) if n > 1 else 0, 10**n - 1)
 
 
-def expression(rng, hard=False):
-    n = partial(number, rng, (10, 30, 30, 30) if hard else (30, 45, 17, 8))
+def expression(rng, weights=STAGES["full"]["digits"]):
+    n = partial(number, rng, weights)
     small = lambda: number(rng, (55, 45, 0, 0))
     one = lambda: rng.randint(2, 9)
     divisor = one() if rng.random() < 0.8 else rng.randint(10, 40)
@@ -374,7 +376,7 @@ def arithmetic(rng, lang, scale):
     if rng.random() < 0.06:
         r = rng.randint(2, 99)
         return rng.choice(P.ARITHMETIC[lang]).format(f"√{r * r}"), f"√{r * r}={r}", {"en": f"The answer is {r}.", "zh": f"答案是 {r}。"}[lang], r
-    tree = expression(rng)
+    tree = expression(rng, STAGES[scale]["digits"] if scale in STAGES else STAGES["full"]["digits"])
     lines, v = evaluate_tree(tree)
     return rng.choice(P.ARITHMETIC[lang]).format(Style(rng).write(show(tree))), "\n".join(lines), {"en": f"The answer is {v}.", "zh": f"答案是 {v}。"}[lang], v
 
@@ -450,7 +452,7 @@ def tool_use(rng, lang):
         kind = rng.choice(["greet", "able", "other"])
         text, thinking, answer, _ = talk(kind, rng, lang, "small")
         return Example("tool", lang, [{"role": "user", "content": text}], thinking, answer, tools=tools)
-    tree = expression(rng, hard=True)
+    tree = expression(rng, (10, 30, 30, 30))
     plain, value = show(tree), evaluate_tree(tree)[1]
     messages = [{"role": "user", "content": rng.choice(P.ARITHMETIC[lang]).format(Style(rng).write(plain))}]
     call = {"name": "calculator", "arguments": {"expression": plain}}
@@ -521,14 +523,14 @@ def follow_up(rng, lang):
     return Example("follow", lang, messages, thinking, reply)
 
 
-def sample(rng, lang, family, scale=None, mode="think"):
+def sample(rng, lang, family, scale=None, mode="think", stage="full"):
     """One example of a family; the mode is applied to the last user message."""
     if family == "tool":
         example = tool_use(rng, lang)
     elif family == "follow":
         example = follow_up(rng, lang)
     else:
-        scale = scale or pick_scale(rng)
+        scale = scale or (stage if family == "arithmetic" else rng.choices(["small", "middle", "full"], STAGES[stage]["ranges"])[0])
         text, thinking, answer, _ = FAMILIES[family](rng, lang, scale)
         if family not in ("greet", "able", "other"):
             text = wrap(lang, rng, text)
@@ -547,15 +549,14 @@ def sample(rng, lang, family, scale=None, mode="think"):
     return example
 
 
-def stream(seed, split="train", families=None):
-    """Endless examples of one split; the same seed gives the same stream."""
+def stream(seed, split="train", stage="full"):
+    """Endless (example, rng) of one split; the same seed and stage give the same stream."""
     rng = random.Random(seed)
-    mix = families or MIX
-    fixed = ("greet", "able", "other", "tool", "follow")  # small sets of texts: test only what the numbers make new
     while True:
-        family, mode = (rng.choices(list(d), list(d.values()))[0] for d in (mix, MODES))
-        example = sample(rng, rng.choices(["en", "zh"], [0.55, 0.45])[0], family, None, mode)
-        if family in fixed and split == "train" and family in ("greet", "able") or example.is_test() == (split == "test"):
+        family, mode = (rng.choices(list(d), list(d.values()))[0] for d in (STAGES[stage]["families"], MODES))
+        example = sample(rng, rng.choices(["en", "zh"], [0.55, 0.45])[0], family, None, mode, stage)
+        # Greetings are a small fixed set of texts without numbers: there is nothing to hold out.
+        if family in ("greet", "able") and split == "train" or example.is_test() == (split == "test"):
             yield example, rng
 
 

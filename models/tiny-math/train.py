@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from generate import stream
+from generate import STAGES, stream
 from model import CONFIG, Qwen3
 from tokenizer import load
 
@@ -23,10 +23,10 @@ POOL = 1536  # examples drawn, sorted by length and cut into batches at a time
 IGNORE = -100
 
 
-def batches(tokenizer, seed, pool, tokens):
+def batches(tokenizer, seed, stage, pool, tokens):
     """The batches (ids, labels) of one pool; same seed and pool, same batches. Right-padded: causal attention never sees the padding."""
     items = []
-    for (example, rng), _ in zip(stream(f"{seed}/{pool}"), range(POOL)):
+    for (example, rng), _ in zip(stream(f"{seed}/{pool}", stage=stage), range(POOL)):
         prompt, target = (tokenizer.encode(p).ids for p in example.parts(rng))
         items.append((prompt + target, len(prompt)))
     items.sort(key=lambda item: len(item[0]))
@@ -93,6 +93,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("checkpoint"))
     parser.add_argument("--seed", default="tiny-math")
+    parser.add_argument("--stage", choices=STAGES, default="full", help="what is drawn: see generate.py")
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--cooldown", type=int, default=0, help="decay the learning rate to zero over this many steps, then stop")
     parser.add_argument("--tokens", type=int, default=4096, help="tokens of a batch, padding included")
@@ -117,7 +118,7 @@ def main():
     log = open(args.out / "loss.jsonl", "a", buffering=1)
     bar, last_save, losses = tqdm(total=end, initial=begin, mininterval=10), time.time(), []
     while state["step"] < end:
-        for ids, labels in batches(tokenizer, args.seed, state["pool"], args.tokens):
+        for ids, labels in batches(tokenizer, args.seed, args.stage, state["pool"], args.tokens):
             started, step = time.time(), state["step"]
             rate = min(1, (step + 1) / 100) * ((end - step) / args.cooldown if args.cooldown else 1)
             for o, lr in zip(opts, (args.lr, args.lr * 0.2)):
