@@ -199,6 +199,7 @@ const NOTHING: ChatResult = {
   thinking: '', content: '', toolCalls: [], finishReason: 'abort',
   usage: { promptTokens: 0, cachedTokens: 0, thinkingTokens: 0, contentTokens: 0, completionTokens: 0 },
   timings: { timeToFirstTokenMs: 0, prefillTokensPerSecond: 0, decodeTokensPerSecond: 0, totalMs: 0 },
+  seed: 0,
 };
 
 /** Runs one piece of work after the other. */

@@ -66,11 +66,11 @@ export interface ModelInfo {
   kvCacheBytes: number;
 }
 
-/** A call of a tool, with its arguments as JSON text. */
+/** A call of a tool. Its arguments are an object, as the model wrote it; in messages their JSON text will do too. */
 export interface ToolCall {
   id: string;
   name: string;
-  arguments: string;
+  arguments: Record<string, unknown> | string;
 }
 
 /** One turn of a conversation. */
@@ -91,6 +91,7 @@ export interface Tool {
 
 /** Options of a reply; the engine checks types and ranges. */
 export interface ChatOptions {
+  /** Default true. */
   enableThinking?: boolean;
   thinkingBudget?: number;
   maxTokens?: number;
@@ -113,6 +114,10 @@ export interface ChatOptions {
   logprobs?: boolean;
   topLogprobs?: number;
   onContextOverflow?: 'error' | 'dropOldestTurns';
+  /** Of the chat template. */
+  addGenerationPrompt?: boolean;
+  /** The last message is the assistant's and goes on. */
+  continueFinalMessage?: boolean;
   /** Ends the reply like `reply.abort()`. */
   signal?: AbortSignal;
 }
@@ -145,13 +150,19 @@ export interface ChatResult {
   finishReason: FinishReason;
   usage: Usage;
   timings: Timings;
+  /** With which it was drawn, given or chosen. */
+  seed: number;
 }
 
 /** A reply as it comes: deltas, then one `done` with the whole. */
 export type ReplyEvent =
   | { type: 'thinking'; text: string }
   | { type: 'content'; text: string }
-  | { type: 'toolCall'; toolCall: ToolCall }
-  | { type: 'prefill'; processedTokens: number; totalTokens: number }
+  /** More of the arguments of a call that is being written. */
+  | { type: 'toolCallDelta'; index: number; name: string; arguments: string }
+  /** A whole call. */
+  | ({ type: 'toolCall'; index: number } & ToolCall)
+  /** Tokens of the prompt: taken in so far, all, and those the cache held already. */
+  | { type: 'prefill'; processed: number; total: number; cached: number }
   | { type: 'notice'; code: string; message: string }
   | { type: 'done'; result: ChatResult };

@@ -2,6 +2,7 @@
 
 use super::device::Device;
 use super::kernels::attention::{Precision, TILE};
+use crate::formats::DType;
 use crate::model::Config;
 
 /// Positions of a new cache.
@@ -17,6 +18,16 @@ pub struct KvCache {
     pub limit: usize,
     /// `(keys, values)` of each layer.
     pub layers: Vec<(wgpu::Buffer, wgpu::Buffer)>,
+}
+
+/// Bytes up to which a whole cache is kept in f32: exactness that costs nothing worth naming.
+const SMALL: u64 = 64 << 20;
+
+/// f32 where the cache is small, or where the weights are unquantised and rounding the cache would be the largest
+/// error of all; else f16.
+pub fn precision(config: &Config, weights: DType, positions: usize) -> Precision {
+    let unquantised = matches!(weights, DType::F32 | DType::F16 | DType::BF16);
+    if unquantised || cache_bytes(config, Precision::F32, positions) <= SMALL { Precision::F32 } else { Precision::F16 }
 }
 
 /// Bytes of keys, or of values, of one layer for a number of positions.

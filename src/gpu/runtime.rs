@@ -3,7 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::device::{Device, Readback, encode};
-use super::kernels::attention::Precision;
 use super::kernels::sampler::{self, Options};
 use super::kv_cache::{KvCache, cache_bytes};
 use super::network::{CHUNK, Network, SequenceSteps, State};
@@ -82,13 +81,12 @@ impl Gpu {
     /// The runtime of a network.
     pub fn new(network: Network) -> Result<Self> {
         let device = &network.device;
-        let precision = Precision::beside(network.quantization);
         let info = RuntimeInfo {
             device: "webgpu",
             adapter: Some(device.description.clone()),
             context_length: network.context_length,
             weight_bytes: network.weight_bytes,
-            kv_cache_bytes: cache_bytes(&network.config, precision, network.context_length),
+            kv_cache_bytes: cache_bytes(&network.config, network.precision, network.context_length),
             quantization: network.quantization,
             prefill_chunk: if device.software { SOFTWARE_CHUNK } else { CHUNK },
         };
@@ -273,8 +271,7 @@ impl Runtime for Gpu {
 
     fn open(&mut self) -> Result<SequenceId> {
         let network = &self.network;
-        let precision = Precision::beside(network.quantization);
-        let cache = KvCache::new(&network.device, &network.config, precision, network.context_length);
+        let cache = KvCache::new(&network.device, &network.config, network.precision, network.context_length);
         let steps = self.network.sequence_steps(&cache)?;
         let id = SequenceId(self.next_id);
         self.next_id += 1;

@@ -46,7 +46,8 @@ pub struct Loader {
 
 #[wasm_bindgen]
 impl Loader {
-    /// Takes the device: `{ format: 'gguf' | 'safetensors', contextLength?, insist, configJson?, tokenizerJson? }`.
+    /// Takes the device and says what will come: `{ format: 'gguf' | 'safetensors', contextLength?, insist, configJson?,
+    /// tokenizerJson? }`, the last two with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`.
     pub async fn open(options: JsValue) -> JsResult<Loader> {
         let tokenizer = js_sys::Reflect::get(&options, &"tokenizerJson".into())?;
         let tokenizer = tokenizer.dyn_ref::<js_sys::Uint8Array>().map(js_sys::Uint8Array::to_vec);
@@ -87,7 +88,13 @@ async fn open(options: &Value, tokenizer: Option<Vec<u8>>) -> Result<model::Load
     };
     let make_sink = device::open(options["insist"] == true, context_length).await?;
     match options["format"].as_str() {
-        Some("gguf") => Ok(model::Loader::gguf(make_sink)),
+        Some("gguf") => {
+            let loader = model::Loader::gguf(make_sink);
+            Ok(match tokenizer {
+                Some(json) => loader.with_tokenizer(json),
+                None => loader,
+            })
+        }
         Some("safetensors") => {
             let config = options["configJson"].as_str().ok_or_else(|| Error::invalid("safetensors need configJson"))?;
             let tokenizer = tokenizer.ok_or_else(|| Error::invalid("safetensors need tokenizerJson"))?;
@@ -113,17 +120,17 @@ pub struct Engine {
 impl Engine {
     /// What is loaded, as `model.info`.
     pub fn info(&self) -> JsResult<JsValue> {
-        to_js(self.engine.info())
+        to_js(&self.engine.info())
     }
 
-    /// The ids of a text; control tokens in it are control tokens.
+    /// The ids of a text; what spells a control token becomes it.
     pub fn tokenize(&self, text: &str) -> JsResult<Vec<u32>> {
         self.engine.tokenize(text).map_err(thrown)
     }
 
     /// The text of ids.
-    pub fn detokenize(&self, ids: &[u32]) -> JsResult<String> {
-        self.engine.detokenize(ids).map_err(thrown)
+    pub fn detokenize(&self, ids: &[u32]) -> String {
+        self.engine.detokenize(ids)
     }
 
     /// The exact prompt of a conversation.

@@ -63,8 +63,10 @@ fn bind(engine: &str, keep_names: bool) -> Result<()> {
         .remove_producers_section(true)
         .generate_output()
         .with_context(|| format!("making JavaScript bindings of {compiled}"))?;
-    if !output.snippets().is_empty() || !output.local_modules().is_empty() {
-        bail!("a crate of the {engine} build brings JavaScript of its own, which pkg/ has no place for");
+    let inline = output.snippets().iter().filter(|(_, scripts)| !scripts.is_empty()).map(|(name, _)| name);
+    let brought: Vec<_> = inline.chain(output.local_modules().keys()).collect();
+    if !brought.is_empty() {
+        bail!("a crate of the {engine} build brings JavaScript of its own, which pkg/ has no place for: {brought:?}");
     }
     let file = |extension: &str| format!("pkg/{name}.{extension}");
     write_if_changed(&file("js"), output.js().as_bytes())?;

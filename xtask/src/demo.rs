@@ -22,6 +22,9 @@ pub struct Options {
     /// webgpu, cpu or auto, with --headless; webgpu takes a software GPU where there is no other
     #[arg(long, default_value = "auto")]
     device: String,
+    /// A name of the catalogue or the address of a GGUF, with --headless; the embedded model if not given
+    #[arg(long, default_value = "")]
+    model: String,
     /// The port to serve on; 8080 or a free one if not given
     #[arg(long)]
     port: Option<u16>,
@@ -50,7 +53,7 @@ fn headless(options: &Options, address: &str) -> Result<()> {
     let browser = packages::chromium()?;
     let mut script = command("node xtask/headless.mjs");
     script.arg(address).arg(browser).arg(options.prompt.as_deref().unwrap_or_default());
-    script.args([&options.device, &options.options]);
+    script.args([&options.device, &options.model, &options.options]);
     let status = script.status().context("starting node")?;
     anyhow::ensure!(status.success(), "the page gave no complete reply ({status})");
     Ok(())

@@ -12,6 +12,7 @@ mod test;
 mod toolchain;
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -37,12 +38,22 @@ enum Verb {
     Fixtures,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run(&Arguments::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            shell::say(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: &Verb) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies inside the repository")?;
     std::env::set_current_dir(root).with_context(|| format!("going to {}", root.display()))?;
-    match Arguments::parse().verb {
-        Verb::Demo(options) => demo::run(&options),
-        Verb::Build(options) => build::run(&options),
+    match verb {
+        Verb::Demo(options) => demo::run(options),
+        Verb::Build(options) => build::run(options),
         Verb::Test => test::run(),
         Verb::Check => check::run(),
         Verb::Fixtures => fixtures::run(),
