@@ -1,11 +1,16 @@
 //! Weight files as data: bytes are pushed in, tensors come out in file order, and no file is ever held whole.
 
+pub mod catalogue;
 pub mod gguf;
+mod metadata;
 pub mod quant;
+mod rows;
 pub mod safetensors;
 
 use crate::error::Result;
+pub use metadata::{Metadata, Value};
 pub use quant::DType;
+pub use rows::PlacedTensor;
 
 /// One tensor as a file describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,8 @@ mod names;
 mod runtime;
 
 pub use config::Config;
+pub use loading::{Discard, Loaded, Loader, Vocabulary};
+pub use names::{Naming, Weight, weight_of};
+pub use runtime::{DecodePlan, Pending, Runtime, RuntimeInfo, SequenceId, SinkFactory, WeightSink};
 
-pub use names::{Weight, weight_of};
-pub use runtime::{DecodePlan, Pending, Runtime, RuntimeInfo, Sampling, SequenceId, SinkFactory, WeightSink};
+pub use crate::sampling::Sampling;

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use super::{Config, Weight};
 use crate::error::Result;
 use crate::formats::{DType, TensorInfo};
+use crate::sampling::Sampling;
 
 /// Work a device has been given; on the CPU it is done when first polled.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
@@ -32,46 +33,6 @@ pub struct RuntimeInfo {
     pub quantization: DType,
     /// The most tokens one call of [`Runtime::prefill`] should take, so that the device stays responsive.
     pub prefill_chunk: usize,
-}
-
-/// How the next token is drawn from logits; the order of application is that of `sampling`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sampling {
-    /// 0 takes the most likely token.
-    pub temperature: f32,
-    /// Keep this many of the most likely tokens; 0 keeps all.
-    pub top_k: u32,
-    /// Keep the smallest set of tokens whose probability reaches this; 1 keeps all.
-    pub top_p: f32,
-    /// Keep tokens at least this likely relative to the most likely one; 0 keeps all.
-    pub min_p: f32,
-    /// Divides positive and multiplies negative logits of every token seen in prompt or reply; 1 is off.
-    pub repetition_penalty: f32,
-    /// Subtracted once from every token of the reply so far.
-    pub presence_penalty: f32,
-    /// Subtracted per occurrence in the reply so far.
-    pub frequency_penalty: f32,
-    /// Added to the logits of single tokens.
-    pub logit_bias: Vec<(u32, f32)>,
-    /// Seed of the random stream; the same seed, logits and options give the same tokens on every device.
-    pub seed: u64,
-}
-
-impl Default for Sampling {
-    /// Greedy, nothing penalised.
-    fn default() -> Self {
-        Self {
-            temperature: 0.0,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            repetition_penalty: 1.0,
-            presence_penalty: 0.0,
-            frequency_penalty: 0.0,
-            logit_bias: Vec::new(),
-            seed: 0,
-        }
-    }
 }
 
 /// What a device needs to know to decode by itself.

@@ -1,1 +1,134 @@
 //! Text to ids and back; the only user of the tokenizers crate.
+//!
+//! Control tokens (`<|im_end|>`, `<think>`, …) come from [`Segment::Control`] alone: text is encoded with added-token
+//! matching off, so that whatever a user or a web page writes stays text. [`Tokenizer::encode_matching_added`] is the
+//! other behaviour, that of Hugging Face's `encode`.
+
+mod decoder;
+mod load;
+
+use tokenizers::models::bpe::BPE;
+use tokenizers::normalizers::NormalizerWrapper;
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::{AddedVocabulary, Model, OffsetReferential, OffsetType, PreTokenizer};
+
+use crate::error::{Error, Result};
+
+pub use decoder::Decoder;
+use decoder::TokenBytes;
+pub use load::GgufVocabulary;
+
+/// A stretch of a prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Segment<'a> {
+    /// The exact text of an added token, which becomes its id. It is encoded as text if the vocabulary has no such
+    /// added token.
+    Control(&'a str),
+    /// Text, which becomes no added token whatever it holds. Neighbouring texts are encoded as one.
+    Text(&'a str),
+}
+
+/// A byte-level BPE tokenizer with its added tokens.
+pub struct Tokenizer {
+    model: BPE,
+    normalizer: Option<NormalizerWrapper>,
+    pre_tokenizer: Option<PreTokenizerWrapper>,
+    added: AddedVocabulary,
+    no_added: AddedVocabulary,
+    bytes: TokenBytes,
+}
+
+impl Tokenizer {
+    /// Reads a Hugging Face `tokenizer.json`. `malformed-file` if it is none, `unsupported-model` if it is not a
+    /// byte-level BPE.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        load::from_json(json)
+    }
+
+    /// Builds the tokenizer that the metadata of a GGUF describes. `unsupported-model` for a tokenizer or a
+    /// pre-tokenizer this engine does not have.
+    pub fn from_gguf(vocabulary: GgufVocabulary<'_>) -> Result<Self> {
+        load::from_gguf(vocabulary)
+    }
+
+    /// Ids of a prompt in order.
+    pub fn encode<'a>(&self, segments: impl IntoIterator<Item = Segment<'a>>) -> Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        let mut text = String::new();
+        for segment in segments {
+            match segment {
+                Segment::Control(control) => match self.added_id(control) {
+                    Some(id) => {
+                        self.encode_stretch(&text, &self.no_added, &mut ids)?;
+                        text.clear();
+                        ids.push(id);
+                    }
+                    None => text.push_str(control),
+                },
+                Segment::Text(more) => text.push_str(more),
+            }
+        }
+        self.encode_stretch(&text, &self.no_added, &mut ids)?;
+        Ok(ids)
+    }
+
+    /// Ids of plain text; no added token comes out.
+    pub fn encode_text(&self, text: &str) -> Result<Vec<u32>> {
+        self.encode([Segment::Text(text)])
+    }
+
+    /// Ids of text in which added tokens are recognised, as Hugging Face's `encode` does without special tokens of
+    /// its own.
+    pub fn encode_matching_added(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        self.encode_stretch(text, &self.added, &mut ids)?;
+        Ok(ids)
+    }
+
+    /// Text of ids; bytes that are no UTF-8 become U+FFFD, ids outside the vocabulary nothing.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let mut decoder = Decoder::default();
+        let mut text: String = ids.iter().map(|&id| decoder.push(self, id)).collect();
+        text.push_str(&decoder.finish());
+        text
+    }
+
+    /// The bytes one token stands for; empty for an id outside the vocabulary.
+    pub fn token_bytes(&self, id: u32) -> &[u8] {
+        self.bytes.get(id)
+    }
+
+    /// The id of an added token by its exact text.
+    pub fn added_id(&self, content: &str) -> Option<u32> {
+        self.added.get_vocab().get(content).copied()
+    }
+
+    /// Every added token and its id, in order of id.
+    pub fn added_tokens(&self) -> Vec<(String, u32)> {
+        let mut tokens: Vec<(String, u32)> =
+            self.added.get_vocab().iter().map(|(content, &id)| (content.clone(), id)).collect();
+        tokens.sort_by_key(|&(_, id)| id);
+        tokens
+    }
+
+    /// One more than the largest id in use.
+    pub fn vocabulary_size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn encode_stretch(&self, text: &str, added: &AddedVocabulary, ids: &mut Vec<u32>) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let failed = |error: tokenizers::Error| Error::internal(format!("the tokenizer failed: {error}"));
+        let mut pieces = added.extract_and_normalize(self.normalizer.as_ref(), text);
+        if let Some(pre_tokenizer) = &self.pre_tokenizer {
+            pre_tokenizer.pre_tokenize(&mut pieces).map_err(failed)?;
+        }
+        pieces.tokenize(|piece| self.model.tokenize(piece.get())).map_err(failed)?;
+        for (_, _, tokens) in pieces.get_splits(OffsetReferential::Normalized, OffsetType::None) {
+            ids.extend(tokens.iter().flatten().map(|token| token.id));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+// QK-norm and RoPE in place, and the keys and values appended to the cache: one team of TEAM lanes a head of a token.
+const HD : u32 = $HEAD_DIM;
+const HALF : u32 = HD / 2u;
+const HEADS : u32 = $HEADS;       // query heads
+const KV_HEADS : u32 = $KV_HEADS;
+const ROWS : u32 = HEADS + 2u * KV_HEADS; // heads in qkv: queries, keys, values
+const TEAM : u32 = $TEAM;
+const TEAMS : u32 = $WG / TEAM;
+
+#include state
+@group(0) @binding(0) var<storage, read_write> qkv : array<f32>;      // [token][head][head_dim]
+@group(0) @binding(1) var<storage, read> norms : array<f32>;          // q_norm [head_dim] | k_norm [head_dim]
+@group(0) @binding(2) var<storage, read> rope : array<vec2<f32>>;     // [position][head_dim/2] (cos, sin)
+#include kv
+
+#if TEAM > 1
+var<workgroup> part : array<f32, $WG>;
+#endif
+
+fn from_qkv(at : u32) -> vec4<f32> { return vec4<f32>(qkv[at], qkv[at + 1u], qkv[at + 2u], qkv[at + 3u]); }
+
+@compute @workgroup_size($WG)
+fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) lid : u32) {
+  let lane = lid % TEAM;
+  let row = wg.x * TEAMS + lid / TEAM;
+  let token = wg.y;
+  let pos = state.pos + token;
+  let live = state.done == 0u && row < ROWS;
+  let base = (token * ROWS + min(row, ROWS - 1u)) * HD;
+  let rotated = live && row < HEADS + KV_HEADS;
+  var squares = 0.0;
+  if (rotated) {
+    for (var i = lane; i < HALF; i += TEAM) {
+      let a = qkv[base + i]; let b = qkv[base + HALF + i];
+      squares += a * a + b * b;
+    }
+  }
+#if TEAM > 1
+  part[lid] = squares;
+  workgroupBarrier();
+  for (var m = TEAM / 2u; m > 0u; m = m >> 1u) {
+    if (lane < m) { part[lid] += part[lid + m]; }
+    workgroupBarrier();
+  }
+  squares = part[lid - lane];
+#endif
+  if (rotated) {
+    let inv = inverseSqrt(squares / f32(HD) + $EPS);
+    let w = select(0u, HD, row >= HEADS);
+    for (var i = lane; i < HALF; i += TEAM) {
+      let a = qkv[base + i] * inv * norms[w + i]; let b = qkv[base + HALF + i] * inv * norms[w + HALF + i];
+      let cs = rope[pos * HALF + i];
+      qkv[base + i] = a * cs.x - b * cs.y;
+      qkv[base + HALF + i] = b * cs.x + a * cs.y;
+    }
+  }
+#if TEAM > 1
+  storageBarrier();
+#endif
+  if (!live || row < HEADS) { return; }
+  let head = (row - HEADS) % KV_HEADS;
+  let cell = (pos / 32u) * KV_HEADS + head;
+  if (row < HEADS + KV_HEADS) {
+    for (var d = lane; d < HD / 8u; d += TEAM) {
+      put_key(cell, d, pos % 32u, Eight(from_qkv(base + d * 8u), from_qkv(base + d * 8u + 4u)));
+    }
+  } else {
+    for (var d = lane; d < HD / 4u; d += TEAM) { put_value(cell, pos % 32u, d, from_qkv(base + d * 4u)); }
+  }
+}

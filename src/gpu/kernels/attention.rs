@@ -1,0 +1,303 @@
+//! Attention over the KV cache: QK-norm, RoPE, append, and causal grouped-query softmax(q·kᵀ / √head_dim)·v.
+//!
+//! Decode on hardware is one dispatch (`attention.wgsl`, fused); a prefill is `append.wgsl` and then `attention.wgsl`;
+//! a software adapter always takes `append.wgsl` and `attention_serial.wgsl`, which need no barrier.
+
+use super::WORKGROUP;
+use crate::error::Result;
+use crate::gpu::device::{Binding, Device, Dispatch};
+use crate::gpu::shader::Defines;
+use crate::model::Config;
+
+/// Positions of one tile of the cache's layouts.
+pub const TILE: usize = 32;
+
+/// How the KV cache holds numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Half the bytes; rounding moves logits by 2e-4 to 1e-3 of their norm, less than quantised weights do.
+    F16,
+    /// Exact.
+    F32,
+}
+
+impl Precision {
+    /// Bytes of a number.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F16 => 2,
+            Self::F32 => 4,
+        }
+    }
+}
+
+/// One layer's attention for one sequence.
+pub struct Attention<'a> {
+    /// Heads and epsilon.
+    pub config: &'a Config,
+    /// `[token][query heads, key heads, value heads][head_dim]`
+    pub qkv: &'a wgpu::Buffer,
+    /// `q_norm [head_dim], k_norm [head_dim]`
+    pub norms: &'a wgpu::Buffer,
+    /// `[position][head_dim / 2]` (cos, sin)
+    pub rope: &'a wgpu::Buffer,
+    /// How the cache holds numbers.
+    pub precision: Precision,
+    /// Keys: `[position / 32][kv head][head_dim / 8][position % 32]`, 8 numbers each.
+    pub keys: &'a wgpu::Buffer,
+    /// Values: `[position / 32][kv head][position % 32][head_dim / 4]`, 4 numbers each.
+    pub values: &'a wgpu::Buffer,
+    /// Whole results: `[token][head][head_dim]`; in fused decode partial ones: `[head][split][head_dim]`.
+    pub y: &'a wgpu::Buffer,
+    /// Fused decode: `[head][split]` (maximum, sum).
+    pub softmax: &'a wgpu::Buffer,
+    /// The step's `State`.
+    pub state: &'a wgpu::Buffer,
+}
+
+/// Workgroups that share the positions of one KV head in fused decode.
+pub fn splits(device: &Device) -> u32 {
+    if device.software { 1 } else { 8 }
+}
+
+impl Attention<'_> {
+    /// The dispatches of a prefill, or of a decode step.
+    pub fn dispatches(&self, device: &Device, prefill: bool) -> Result<Vec<Dispatch>> {
+        let config = self.config;
+        let group = config.heads / config.kv_heads;
+        let defines = Defines::new()
+            .set("HEAD_DIM", config.head_dim)
+            .set("HEADS", config.heads)
+            .set("KV_HEADS", config.kv_heads)
+            .set("G", group)
+            .set("CHUNKS", config.head_dim.div_ceil(128))
+            .flag("KV_F32", self.precision == Precision::F32)
+            .set("KV_ACCESS", "read")
+            .set("EPS", format!("{:e}", config.rms_eps))
+            .set("SCALE", format!("{:e}", (config.head_dim as f32).sqrt().recip()));
+        let read: [Binding; 5] = [
+            (0, self.qkv.as_entire_binding()),
+            (3, self.keys.as_entire_binding()),
+            (4, self.values.as_entire_binding()),
+            (6, self.y.as_entire_binding()),
+            (7, self.state.as_entire_binding()),
+        ];
+        if !prefill && !device.software {
+            let mut bindings = read.to_vec();
+            bindings.push((1, self.norms.as_entire_binding()));
+            bindings.push((2, self.rope.as_entire_binding()));
+            bindings.push((5, self.softmax.as_entire_binding()));
+            let defines = defines.flag("FUSED", true).set("NSPLIT", splits(device)).set("KV_ACCESS", "read_write");
+            let grid = [config.kv_heads as u32, splits(device), 1];
+            return Ok(vec![device.dispatch("attention", defines, &bindings, grid)?]);
+        }
+        let append = {
+            let team = if device.software { 1 } else { 32 };
+            let bindings = [
+                (0, self.qkv.as_entire_binding()),
+                (1, self.norms.as_entire_binding()),
+                (2, self.rope.as_entire_binding()),
+                (3, self.keys.as_entire_binding()),
+                (4, self.values.as_entire_binding()),
+                (7, self.state.as_entire_binding()),
+            ];
+            let heads = (config.heads + 2 * config.kv_heads) as u32;
+            let threads = if device.software { 4 } else { WORKGROUP };
+            let defines = defines.clone().set("TEAM", team).set("WG", threads).set("KV_ACCESS", "read_write");
+            device.dispatch("append", defines, &bindings, [heads.div_ceil(threads / team), 1, 1])?.for_tokens(1, 1)
+        };
+        let attend = if device.software {
+            let threads = 4;
+            let grid = [(config.heads as u32).div_ceil(threads), 1, 1];
+            device.dispatch("attention_serial", defines.set("WG", threads), &read, grid)?.for_tokens(1, 1)
+        } else {
+            let grid = [config.kv_heads as u32, 1, 1];
+            let defines = defines.flag("FUSED", false).set("NSPLIT", 1);
+            device.dispatch("attention", defines, &read, grid)?.for_tokens(2, 1)
+        };
+        Ok(vec![append, attend])
+    }
+}
+
+/// The rotary embedding's table, `[position][head_dim / 2]` (cos, sin), computed in f64: WGSL's own sine may be off by
+/// 2⁻¹¹ and is undefined outside [−π, π] (WGSL specification, accuracy of built-in functions).
+pub fn rope_table(config: &Config, positions: usize) -> Vec<[f32; 2]> {
+    let half = config.head_dim / 2;
+    let angle = |i: usize| {
+        let frequency = config.rope_theta.powf(-((i % half) as f64) / half as f64);
+        let (sin, cos) = ((i / half) as f64 * frequency).sin_cos();
+        [cos as f32, sin as f32]
+    };
+    (0..positions * half).map(angle).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::testing::{Random, devices, relative_error, run, state};
+
+    fn config(heads: usize, kv_heads: usize, head_dim: usize) -> Config {
+        Config {
+            architecture: "qwen3".to_owned(),
+            name: None,
+            layers: 1,
+            hidden: 32,
+            intermediate: 32,
+            heads,
+            kv_heads,
+            head_dim,
+            vocab: 8,
+            rms_eps: 1e-6,
+            rope_theta: 1e6,
+            max_context: 1024,
+            tied: true,
+        }
+    }
+
+    fn rounded(x: f64, precision: Precision) -> f64 {
+        match precision {
+            Precision::F16 => f64::from(half::f16::from_f32(x as f32).to_f32()),
+            Precision::F32 => x,
+        }
+    }
+
+    /// One sequence's attention in f64, keys and values rounded as the cache holds them.
+    struct Reference<'a> {
+        config: &'a Config,
+        precision: Precision,
+        norms: &'a [f32],
+        keys: Vec<Vec<f64>>, // [position][kv head · head_dim]
+        values: Vec<Vec<f64>>,
+    }
+
+    impl Reference<'_> {
+        fn rotate(&self, head: &[f32], norm: &[f32], position: usize) -> Vec<f64> {
+            let half = head.len() / 2;
+            let mean = head.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / head.len() as f64;
+            let inverse = (mean + f64::from(self.config.rms_eps)).sqrt().recip();
+            let x: Vec<f64> = head.iter().zip(norm).map(|(x, w)| f64::from(*x) * inverse * f64::from(*w)).collect();
+            let mut out = x.clone();
+            for i in 0..half {
+                let angle = position as f64 * self.config.rope_theta.powf(-(i as f64) / half as f64);
+                out[i] = x[i] * angle.cos() - x[half + i] * angle.sin();
+                out[half + i] = x[half + i] * angle.cos() + x[i] * angle.sin();
+            }
+            out
+        }
+
+        /// Appends the token's key and value and attends: `[head][head_dim]`.
+        fn token(&mut self, qkv: &[f32]) -> Vec<f64> {
+            let Config { heads, kv_heads, head_dim, .. } = *self.config;
+            let (query_norm, key_norm) = self.norms.split_at(head_dim);
+            let position = self.keys.len();
+            let round = |x: f64| rounded(x, self.precision);
+            let head = |index: usize| &qkv[index * head_dim..][..head_dim];
+            let key = (0..kv_heads).flat_map(|h| self.rotate(head(heads + h), key_norm, position)).map(round).collect();
+            let value =
+                (0..kv_heads).flat_map(|h| head(heads + kv_heads + h).iter().map(|x| round(f64::from(*x)))).collect();
+            self.keys.push(key);
+            self.values.push(value);
+            let mut out = Vec::new();
+            for h in 0..heads {
+                let query = self.rotate(head(h), query_norm, position);
+                let at = h / (heads / kv_heads) * head_dim;
+                let score = |key: &Vec<f64>| {
+                    query.iter().zip(&key[at..]).map(|(q, k)| q * k).sum::<f64>() / (head_dim as f64).sqrt()
+                };
+                let scores: Vec<f64> = self.keys.iter().map(score).collect();
+                let top = scores.iter().copied().fold(f64::MIN, f64::max);
+                let weights: Vec<f64> = scores.iter().map(|s| (s - top).exp()).collect();
+                let sum: f64 = weights.iter().sum();
+                out.extend(
+                    (0..head_dim)
+                        .map(|d| self.values.iter().zip(&weights).map(|(v, w)| v[at + d] * w).sum::<f64>() / sum),
+                );
+            }
+            out
+        }
+    }
+
+    /// A prefill, then decode steps, over a cache whose unused part is NaN: nothing beyond the position is read.
+    #[test]
+    fn prefill_and_decode_match_the_reference_over_a_poisoned_cache() {
+        let mut random = Random(4);
+        for device in devices() {
+            for (precision, heads, kv_heads, head_dim, prompt) in [
+                (Precision::F16, 4, 2, 64, 70),
+                (Precision::F32, 4, 2, 64, 33),
+                (Precision::F16, 8, 2, 128, 31),
+                (Precision::F32, 2, 1, 128, 300),
+                (Precision::F16, 3, 3, 8, 1),
+            ] {
+                let config = config(heads, kv_heads, head_dim);
+                let rows = heads + 2 * kv_heads;
+                let (attention, splits) = (heads * head_dim, splits(&device));
+                let norms = random.numbers(2 * head_dim);
+                let mut reference =
+                    Reference { config: &config, precision, norms: &norms, keys: Vec::new(), values: Vec::new() };
+                let poison = vec![0x7fc0_7fc0u32; 512 * kv_heads * head_dim * precision.bytes() / 4];
+                let (keys, values) = (device.storage_of("keys", &poison), device.storage_of("values", &poison));
+                let tokens = prompt.max(8);
+                let y = device.storage("y", attention * tokens.max(splits as usize) * 4);
+                let softmax = device.storage("softmax", heads * splits as usize * 8);
+                let (norms, rope) =
+                    (device.storage_of("norms", &norms), device.storage_of("rope", &rope_table(&config, 512)));
+                let attend = |qkv: &[f32], position: usize, count: usize, prefill: bool| {
+                    let (qkv, state) = (device.storage_of("qkv", qkv), state(&device, position, count));
+                    let layer = Attention {
+                        config: &config,
+                        precision,
+                        qkv: &qkv,
+                        norms: &norms,
+                        rope: &rope,
+                        keys: &keys,
+                        values: &values,
+                        y: &y,
+                        softmax: &softmax,
+                        state: &state,
+                    };
+                    run(
+                        &device,
+                        count as u32,
+                        &layer.dispatches(&device, prefill).unwrap(),
+                        &y,
+                        attention * count.max(splits as usize),
+                    )
+                };
+
+                let qkv = random.numbers(prompt * rows * head_dim);
+                let actual = attend(&qkv, 0, prompt, true);
+                let expected: Vec<f64> = qkv.chunks(rows * head_dim).flat_map(|qkv| reference.token(qkv)).collect();
+                let error = relative_error(&actual[..attention * prompt], &expected);
+                assert!(error < 1e-4, "prefill {heads}/{kv_heads}x{head_dim} software {}: {error}", device.software);
+
+                for step in 0..3 {
+                    let qkv = random.numbers(rows * head_dim);
+                    let expected = reference.token(&qkv);
+                    let y = attend(&qkv, prompt + step, 1, false);
+                    let actual = if device.software {
+                        y[..attention].to_vec()
+                    } else {
+                        let softmax = run(&device, 1, &[], &softmax, heads * splits as usize * 2);
+                        merge(&y, &softmax, head_dim, splits as usize)
+                    };
+                    let error = relative_error(&actual, &expected);
+                    assert!(error < 1e-4, "decode {heads}/{kv_heads}x{head_dim} software {}: {error}", device.software);
+                }
+            }
+        }
+    }
+
+    /// What `matvec.wgsl` does with partial results.
+    fn merge(partials: &[f32], softmax: &[f32], head_dim: usize, splits: usize) -> Vec<f32> {
+        let head = |(partials, softmax): (&[f32], &[f32])| -> Vec<f32> {
+            let top = softmax.iter().step_by(2).copied().fold(f32::MIN, f32::max);
+            let weight = |s: usize| (softmax[2 * s] - top).exp();
+            let sum: f32 = (0..splits).map(|s| weight(s) * softmax[2 * s + 1]).sum();
+            (0..head_dim)
+                .map(|d| (0..splits).map(|s| weight(s) * partials[s * head_dim + d]).sum::<f32>() / sum)
+                .collect()
+        };
+        partials.chunks(splits * head_dim).zip(softmax.chunks(splits * 2)).flat_map(head).collect()
+    }
+}

@@ -1,0 +1,217 @@
+// Causal grouped-query flash attention: one workgroup of 4 teams a KV head (and split of the positions, and token).
+//   FUSED (decode): QK-norm, RoPE and the append of the new key and value happen here too, and the positions are split
+//     among NSPLIT workgroups whose partial results the next kernel merges. Split 0 owns the new position; no other
+//     workgroup reads it, so there is no race within the dispatch.
+//   else (prefill): queries and cache were made by append.wgsl; the result is whole.
+// The G query heads of a KV head share every load of keys and values. In the scores a lane is a position (K lies so
+// that 32 positions are one coalesced load); in the sum over values a lane is 4 dimensions.
+const HD : u32 = $HEAD_DIM;
+const HD4 : u32 = HD / 4u;
+const HALF : u32 = HD / 2u;
+const G : u32 = $G;
+const HEADS : u32 = $HEADS;
+const KV_HEADS : u32 = $KV_HEADS;
+const ROWS : u32 = HEADS + 2u * KV_HEADS;
+const NSPLIT : u32 = $NSPLIT;
+
+#include state
+#if FUSED
+@group(0) @binding(0) var<storage, read> qkv : array<f32>;            // [head][head_dim]
+@group(0) @binding(1) var<storage, read> norms : array<f32>;          // q_norm [head_dim] | k_norm [head_dim]
+@group(0) @binding(2) var<storage, read> rope : array<vec2<f32>>;     // [position][head_dim/2] (cos, sin)
+@group(0) @binding(5) var<storage, read_write> softmax : array<vec2<f32>>;  // [head][split] (maximum, sum)
+@group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>;  // [head][split][head_dim/4], not normalised
+#else
+@group(0) @binding(0) var<storage, read> qkv : array<f32>;            // [token][head][head_dim]
+@group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>;  // [token][head][head_dim/4]
+#endif
+#include kv
+
+var<workgroup> query : array<vec4<f32>, G * HD4>; // scaled
+var<workgroup> scores : array<f32, 128 * G>;      // [team][query][position]
+var<workgroup> part : array<f32, 128>;
+var<workgroup> acc : array<vec4<f32>, 128>;
+var<workgroup> team_top : array<f32, 4 * G>;
+var<workgroup> team_sum : array<f32, 4 * G>;
+#if FUSED
+var<workgroup> heads : array<f32, (G + 1u) * HD>; // queries and the new key, rotated
+#endif
+
+#if FUSED
+fn from_heads(at : u32) -> vec4<f32> { return vec4<f32>(heads[at], heads[at + 1u], heads[at + 2u], heads[at + 3u]); }
+#endif
+fn from_qkv(at : u32) -> vec4<f32> { return vec4<f32>(qkv[at], qkv[at + 1u], qkv[at + 2u], qkv[at + 3u]); }
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) lid : u32) {
+  if (state.done != 0u) { return; }
+  let kv = wg.x; let split = wg.y; let token = wg.z;
+  let lane = lid % 32u; let team = lid / 32u;
+  let pos = state.pos + token;
+#if FUSED
+  let cached = pos; // positions to read from the cache
+  // Normalise and rotate: one team a head, the key last.
+  for (var first = 0u; first < G + 1u; first += 4u) {
+    let h = min(first + team, G); // surplus teams repeat the key
+    let base = select(kv * G + h, HEADS + kv, h == G) * HD;
+    var squares = 0.0;
+    for (var i = lane; i < HD; i += 32u) { let a = qkv[base + i]; squares += a * a; }
+    part[lid] = squares;
+    workgroupBarrier();
+    squares = 0.0;
+    for (var j = 0u; j < 32u; j++) { squares += part[team * 32u + j]; }
+    let inv = inverseSqrt(squares / f32(HD) + $EPS);
+    let w = select(0u, HD, h == G);
+    if (first + team <= G) {
+      for (var i = lane; i < HALF; i += 32u) {
+        let a = qkv[base + i] * inv * norms[w + i]; let b = qkv[base + HALF + i] * inv * norms[w + HALF + i];
+        let cs = rope[pos * HALF + i];
+        heads[h * HD + i] = a * cs.x - b * cs.y;
+        heads[h * HD + HALF + i] = b * cs.x + a * cs.y;
+      }
+    }
+    workgroupBarrier();
+  }
+  for (var i = lid; i < G * HD4; i += 128u) {
+    query[i] = from_heads(i * 4u) * $SCALE;
+  }
+#else
+  let cached = pos + 1u;
+  for (var i = lid; i < G * HD4; i += 128u) {
+    query[i] = from_qkv((token * ROWS + kv * G) * HD + i * 4u) * $SCALE;
+  }
+#endif
+  workgroupBarrier();
+
+  // Every team takes tiles of 32 positions.
+#for g in 0..$G
+  var top$g = -1e30; var sum$g = 0.0;
+#for c in 0..$CHUNKS
+  var o${g}_$c = vec4<f32>(0.0);
+#end
+#end
+  let tiles = (cached + 31u) / 32u;
+  let rounds = (tiles + NSPLIT * 4u - 1u) / (NSPLIT * 4u);
+  for (var round = 0u; round < rounds; round++) {
+    let tile = (round * NSPLIT + split) * 4u + team;
+    let p = tile * 32u + lane;
+    let cell = tile * KV_HEADS + kv;
+    let slot = team * 32u * G + lane;
+#for g in 0..$G
+    var s$g = -1e30;
+#end
+    if (p < cached) {
+#for g in 0..$G
+      s$g = 0.0;
+#end
+      for (var d = 0u; d < HD / 8u; d++) {
+        let k = key(cell, d, lane);
+#for g in 0..$G
+        s$g += dot(query[${g}u * HD4 + d * 2u], k.a) + dot(query[${g}u * HD4 + d * 2u + 1u], k.b);
+#end
+      }
+    }
+#for g in 0..$G
+    scores[slot + ${g}u * 32u] = s$g;
+#end
+    workgroupBarrier();
+#for g in 0..$G
+    var higher$g = top$g;
+    for (var j = 0u; j < 32u; j++) { higher$g = max(higher$g, scores[team * 32u * G + ${g}u * 32u + j]); }
+    let e$g = select(0.0, exp(s$g - higher$g), p < cached);
+#end
+    workgroupBarrier();
+#for g in 0..$G
+    scores[slot + ${g}u * 32u] = e$g;
+    let keep$g = exp(top$g - higher$g);
+    sum$g = sum$g * keep$g + e$g;
+    top$g = higher$g;
+#for c in 0..$CHUNKS
+    o${g}_$c *= keep$g;
+#end
+#end
+    workgroupBarrier();
+    let count = min(32u, max(cached, tile * 32u) - tile * 32u);
+    for (var j = 0u; j < count; j++) {
+#for c in 0..$CHUNKS
+      if (lane + ${c}u * 32u < HD4) {
+        let v = value(cell, j, lane + ${c}u * 32u);
+#for g in 0..$G
+        o${g}_$c += scores[team * 32u * G + ${g}u * 32u + j] * v;
+#end
+      }
+#end
+    }
+    workgroupBarrier();
+  }
+
+  // Merge the teams, and in split 0 the new position.
+#for g in 0..$G
+  part[lid] = sum$g;
+  workgroupBarrier();
+  if (lane == 0u) {
+    var sum = 0.0;
+    for (var j = 0u; j < 32u; j++) { sum += part[team * 32u + j]; }
+    team_top[${g}u * 4u + team] = top$g;
+    team_sum[${g}u * 4u + team] = sum;
+  }
+  workgroupBarrier();
+#end
+#if FUSED
+  let at_key = G * HD; let at_value = (HEADS + KV_HEADS + kv) * HD;
+#endif
+#for g in 0..$G
+  {
+    var score = -1e30;
+#if FUSED
+    if (split == 0u) {
+      score = 0.0;
+      for (var i = lane; i < HD4; i += 32u) {
+        score += dot(query[${g}u * HD4 + i], rounded(from_heads(at_key + i * 4u)));
+      }
+      part[lid] = score;
+    }
+    workgroupBarrier();
+    if (split == 0u) {
+      score = 0.0;
+      for (var j = 0u; j < 32u; j++) { score += part[j]; }
+    }
+#endif
+    var top = score;
+    for (var t = 0u; t < 4u; t++) { top = max(top, team_top[${g}u * 4u + t]); }
+    var sum = select(0.0, exp(score - top), score > -1e30);
+    let fresh = sum;
+    for (var t = 0u; t < 4u; t++) { sum += team_sum[${g}u * 4u + t] * exp(team_top[${g}u * 4u + t] - top); }
+    let head = kv * G + ${g}u;
+#for c in 0..$CHUNKS
+    acc[lid] = o${g}_$c * exp(top$g - top);
+    workgroupBarrier();
+    if (team == 0u && lane + ${c}u * 32u < HD4) {
+      let d = lane + ${c}u * 32u;
+      var out = acc[lane] + acc[lane + 32u] + acc[lane + 64u] + acc[lane + 96u];
+#if FUSED
+      if (split == 0u) {
+        out += fresh * rounded(from_qkv(at_value + d * 4u));
+      }
+      y[(head * NSPLIT + split) * HD4 + d] = out;
+#else
+      y[(token * HEADS + head) * HD4 + d] = out / sum;
+#endif
+    }
+    workgroupBarrier();
+#end
+#if FUSED
+    if (lid == 0u) { softmax[head * NSPLIT + split] = vec2<f32>(top, sum); }
+#endif
+  }
+#end
+#if FUSED
+  if (split == 0u) {
+    let cell = (pos / 32u) * KV_HEADS + kv;
+    for (var d = lid; d < HD / 8u; d += 128u) {
+      put_key(cell, d, pos % 32u, Eight(from_heads(at_key + d * 8u), from_heads(at_key + d * 8u + 4u)));
+    }
+    for (var d = lid; d < HD4; d += 128u) { put_value(cell, pos % 32u, d, from_qkv(at_value + d * 4u)); }
+  }
+#endif
+}

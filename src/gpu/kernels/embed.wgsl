@@ -1,0 +1,33 @@
+// x = the embedding's row of each token, dequantised. The matrix may be cut by rows: other shards' tokens are left alone.
+const K : u32 = $K;
+const NB : u32 = K / 32u;
+const FIRST_ROW : u32 = $FIRST_ROW;
+const ROWS : u32 = $ROWS;
+
+#include state
+#include quant
+
+#if PREFILL
+@group(0) @binding(4) var<storage, read> tokens : array<u32>; // [token]
+#endif
+@group(0) @binding(6) var<storage, read_write> x : array<vec4<f32>>; // [token][K/4]
+
+@compute @workgroup_size($WG)
+fn main(@builtin(global_invocation_id) id : vec3<u32>) {
+  let b = id.x; let column = id.y;
+  if (state.done != 0u || b >= NB) { return; }
+#if PREFILL
+  let token = tokens[column];
+#else
+  let token = state.token;
+#endif
+  if (token < FIRST_ROW || token >= FIRST_ROW + ROWS) { return; }
+  let row = token - FIRST_ROW;
+  let q = quants(row, b);
+  let s = scales(row / 4u, b);
+  let lane = row % 4u;
+  let s0 = s.s0[lane]; let m0 = s.m0[lane]; let s1 = s.s1[lane]; let m1 = s.m1[lane];
+  let at = column * (K / 4u) + b * 8u;
+  x[at] = q.a0 * s0 - m0; x[at + 1u] = q.a1 * s0 - m0; x[at + 2u] = q.a2 * s0 - m0; x[at + 3u] = q.a3 * s0 - m0;
+  x[at + 4u] = q.b0 * s1 - m1; x[at + 5u] = q.b1 * s1 - m1; x[at + 6u] = q.b2 * s1 - m1; x[at + 7u] = q.b3 * s1 - m1;
+}

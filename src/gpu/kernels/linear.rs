@@ -1,0 +1,269 @@
+//! Products with a weight matrix, everything around them fused: `matvec.wgsl` for decode, `matmul.wgsl` for prefill.
+//!
+//! y = epilogue(W · prologue(x)), see [`Input`] and [`Output`]. On hardware a prefill uses the tiled kernel; on a
+//! software adapter it uses the matvec kernel for several tokens at once, without a barrier.
+
+use super::WORKGROUP;
+use crate::error::Result;
+use crate::gpu::device::{Device, Dispatch};
+use crate::gpu::planes::{self, BLOCK};
+use crate::gpu::weights::Matrix;
+
+/// Tokens that one thread of the matvec kernel takes at once in a prefill on a software adapter.
+const COLUMNS: u32 = 8;
+/// Rows and tokens of one tile of the matmul kernel.
+const TILE: u32 = 32;
+
+/// What is multiplied.
+#[derive(Clone, Copy)]
+pub enum Input<'a> {
+    /// x: `[token][columns]`.
+    Plain(&'a wgpu::Buffer),
+    /// RMSNorm(x) · weight; decode only.
+    Norm {
+        /// `[columns]`
+        x: &'a wgpu::Buffer,
+        /// `[columns]`
+        weight: &'a wgpu::Buffer,
+        /// Added to the mean square.
+        eps: f32,
+    },
+    /// The merge of attention's partial results, see `attention.wgsl`; decode only.
+    Combine {
+        /// `[head][split][head_dim]`
+        partials: &'a wgpu::Buffer,
+        /// `[head][split]` (maximum, sum)
+        softmax: &'a wgpu::Buffer,
+        /// Elements of a head.
+        head_dim: usize,
+        /// Partial results of each head.
+        splits: u32,
+    },
+}
+
+/// What becomes of the product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// y = product
+    Store,
+    /// y += product
+    Residual,
+    /// W holds the rows of gate and up: y = silu(gate) · up. The matrix must be in one shard.
+    Swiglu,
+}
+
+/// One product and where it goes.
+pub struct Linear<'a> {
+    /// The weights.
+    pub matrix: &'a Matrix,
+    /// The prologue.
+    pub input: Input<'a>,
+    /// The epilogue.
+    pub output: Output,
+    /// `[token][y_columns]`
+    pub y: &'a wgpu::Buffer,
+    /// Elements of y from one token to the next; a multiple of 4.
+    pub y_columns: usize,
+    /// The element of y that the first row goes to; a multiple of 4.
+    pub y_offset: usize,
+    /// A prefill of several tokens, or the one token of decode.
+    pub prefill: bool,
+    /// The step's `State`.
+    pub state: &'a wgpu::Buffer,
+}
+
+impl Linear<'_> {
+    /// One dispatch for each shard of the matrix.
+    pub fn dispatches(&self, device: &Device) -> Result<Vec<Dispatch>> {
+        let halves = if self.output == Output::Swiglu { 2 } else { 1 };
+        let tiled = self.prefill && !device.software;
+        let team = device.team(self.matrix.columns / BLOCK);
+        let one = |shard: &crate::gpu::weights::Shard| {
+            let groups = (shard.groups() / halves) as u32;
+            let mut defines = planes::defines(self.matrix.dtype)
+                .set("K", self.matrix.columns)
+                .set("GROUPS", groups)
+                .set("Y_STRIDE", self.y_columns / 4)
+                .set("Y_OFFSET", (self.y_offset + shard.first_row) / 4)
+                .flag("SWIGLU", self.output == Output::Swiglu)
+                .flag("RESIDUAL", self.output == Output::Residual)
+                .flag("NORM", matches!(self.input, Input::Norm { .. }))
+                .flag("COMBINE", matches!(self.input, Input::Combine { .. }));
+            let mut bindings = shard.bindings();
+            match self.input {
+                Input::Plain(x) => bindings.push((4, x.as_entire_binding())),
+                Input::Norm { x, weight, eps } => {
+                    bindings.push((4, x.as_entire_binding()));
+                    bindings.push((5, weight.as_entire_binding()));
+                    defines = defines.set("EPS", format!("{eps:e}"));
+                }
+                Input::Combine { partials, softmax, head_dim, splits } => {
+                    bindings.push((4, partials.as_entire_binding()));
+                    bindings.push((5, softmax.as_entire_binding()));
+                    defines = defines.set("HEAD_DIM", head_dim).set("NSPLIT", splits);
+                }
+            }
+            bindings.push((6, self.y.as_entire_binding()));
+            bindings.push((7, self.state.as_entire_binding()));
+            if tiled {
+                let grid = [(groups * 4).div_ceil(TILE), 1, 1];
+                return Ok(device.dispatch("matmul", defines, &bindings, grid)?.for_tokens(1, TILE));
+            }
+            let columns = if self.prefill { COLUMNS } else { 1 };
+            let defines = defines.set("TEAM", team).set("WG", WORKGROUP).set("COLS", columns);
+            let grid = [groups.div_ceil(WORKGROUP / team), 1, 1];
+            Ok(device.dispatch("matvec", defines, &bindings, grid)?.for_tokens(1, columns))
+        };
+        self.matrix.shards.iter().map(one).collect()
+    }
+}
+
+/// Tokens for which every input of a prefill must have room, when `tokens` are taken in.
+pub fn padded_tokens(tokens: usize) -> usize {
+    tokens.next_multiple_of(TILE.max(COLUMNS) as usize)
+}
+
+/// `up` and the gate that lies in `y`, both `[token][columns]`: y = silu(y) · up. See `swiglu.wgsl`.
+pub fn swiglu(
+    device: &Device,
+    columns: usize,
+    up: &wgpu::Buffer,
+    y: &wgpu::Buffer,
+    state: &wgpu::Buffer,
+) -> Result<Dispatch> {
+    let defines = crate::gpu::shader::Defines::new().set("K", columns).set("WG", WORKGROUP);
+    let bindings = [(4, up.as_entire_binding()), (6, y.as_entire_binding()), (7, state.as_entire_binding())];
+    let grid = [(columns as u32 / 4).div_ceil(WORKGROUP), 1, 1];
+    Ok(device.dispatch("swiglu", defines, &bindings, grid)?.for_tokens(1, 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::DType;
+    use crate::gpu::testing::{Random, devices, random_matrix, relative_error, run, state};
+
+    /// What a product shall be, in f64.
+    #[derive(Clone, Copy)]
+    struct Reference<'a> {
+        weights: &'a [f32],
+        columns: usize,
+        norm: Option<(&'a [f32], f32)>,
+        output: Output,
+    }
+
+    impl Reference<'_> {
+        /// One token: `x` in, `y` (what was there before) to the result.
+        fn token(&self, x: &[f32], y: &[f32]) -> Vec<f64> {
+            let mut x: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
+            if let Some((weight, eps)) = self.norm {
+                let mean = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
+                let inverse = (mean + f64::from(eps)).sqrt().recip();
+                x.iter_mut().zip(weight).for_each(|(x, weight)| *x *= inverse * f64::from(*weight));
+            }
+            let dot = |row: &[f32]| row.iter().zip(&x).map(|(w, x)| f64::from(*w) * x).sum::<f64>();
+            let product: Vec<f64> = self.weights.chunks(self.columns).map(dot).collect();
+            let silu = |x: f64| x / (1.0 + (-x).exp());
+            match self.output {
+                Output::Store => product,
+                Output::Residual => product.iter().zip(y).map(|(p, y)| p + f64::from(*y)).collect(),
+                Output::Swiglu => {
+                    let (gate, up) = product.split_at(product.len() / 2);
+                    gate.iter().zip(up).map(|(gate, up)| silu(*gate) * up).collect()
+                }
+            }
+        }
+    }
+
+    /// Shapes that are no powers of two, fewer blocks than lanes, more blocks than lanes.
+    const SHAPES: [(usize, usize); 4] = [(8, 32), (24, 96), (80, 320), (40, 1056)];
+
+    /// Every shape with one type, and every type with one shape: few pipelines, all code.
+    fn cases() -> impl Iterator<Item = (DType, usize, usize)> {
+        let shapes = SHAPES.into_iter().map(|(rows, columns)| (DType::Q4_0, rows, columns));
+        shapes.chain(DType::ALL.into_iter().map(|dtype| (dtype, 24, dtype.block_elements().max(96))))
+    }
+
+    #[test]
+    fn every_type_matches_the_reference_in_decode() {
+        let mut random = Random(2);
+        for device in devices() {
+            for (dtype, rows, columns) in cases() {
+                let (matrix, weights) = random_matrix(&device, &mut random, dtype, rows, columns);
+                let (x, g) = (random.numbers(columns), random.numbers(columns));
+                let (xs, gs) = (device.storage_of("x", &x), device.storage_of("g", &g));
+                let plain = (Input::Plain(&xs), None);
+                let norm = (Input::Norm { x: &xs, weight: &gs, eps: 1e-6 }, Some((g.as_slice(), 1e-6)));
+                let variants = match dtype {
+                    DType::Q4_0 => vec![
+                        (plain, Output::Store),
+                        (plain, Output::Residual),
+                        (norm, Output::Store),
+                        (norm, Output::Swiglu),
+                    ],
+                    _ => vec![(norm, Output::Swiglu)],
+                };
+                for ((input, norm), output) in variants {
+                    let results = if output == Output::Swiglu { rows / 2 } else { rows };
+                    let before = random.numbers(results);
+                    let y = device.storage_of("y", &before);
+                    let state = &state(&device, 0, 1);
+                    let linear = Linear {
+                        matrix: &matrix,
+                        input,
+                        output,
+                        y: &y,
+                        y_columns: results,
+                        y_offset: 0,
+                        prefill: false,
+                        state,
+                    };
+                    let actual = run(&device, 1, &linear.dispatches(&device).unwrap(), &y, results);
+                    let expected = Reference { weights: &weights, columns, norm, output }.token(&x, &before);
+                    let error = relative_error(&actual, &expected);
+                    assert!(error < 1e-5, "{} {rows}x{columns} software {}: {error}", dtype.name(), device.software);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_type_matches_the_reference_in_prefill() {
+        let mut random = Random(3);
+        for device in devices() {
+            for ((dtype, rows, columns), tokens) in cases().zip([1, 7, 33, 8].into_iter().cycle()) {
+                let (matrix, weights) = random_matrix(&device, &mut random, dtype, rows, columns);
+                let x = random.numbers(padded_tokens(tokens) * columns);
+                let xs = device.storage_of("x", &x);
+                let outputs: &[Output] = match dtype {
+                    DType::Q4_0 => &[Output::Store, Output::Residual, Output::Swiglu],
+                    _ => &[Output::Swiglu],
+                };
+                for &output in outputs {
+                    let results = if output == Output::Swiglu { rows / 2 } else { rows };
+                    let before = random.numbers(results * tokens);
+                    let y = device.storage_of("y", &before);
+                    let (input, state) = (Input::Plain(&xs), &state(&device, 0, tokens));
+                    let linear = Linear {
+                        matrix: &matrix,
+                        input,
+                        output,
+                        y: &y,
+                        y_columns: results,
+                        y_offset: 0,
+                        prefill: true,
+                        state,
+                    };
+                    let dispatches = linear.dispatches(&device).unwrap();
+                    let actual = run(&device, tokens as u32, &dispatches, &y, results * tokens);
+                    let reference = Reference { weights: &weights, columns, norm: None, output };
+                    let expected: Vec<f64> = (0..tokens)
+                        .flat_map(|t| reference.token(&x[t * columns..][..columns], &before[t * results..][..results]))
+                        .collect();
+                    let error = relative_error(&actual, &expected);
+                    assert!(error < 1e-5, "{} {rows}x{columns} software {}: {error}", dtype.name(), device.software);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+// y = epilogue(W · prologue(x)): one team of TEAM lanes computes a row group (4 rows) for COLS columns of x.
+//   prologue  NORM: RMSNorm with weight g; COMBINE: merge of the attention's NSPLIT partial results; else none
+//   epilogue  RESIDUAL: y += ; SWIGLU: W = [gate; up], y = silu(gate) * up; else y =
+// Lane b takes blocks b, b + TEAM, …, so neighbouring lanes read neighbouring words; TEAM = 1 needs no barrier at all.
+const K : u32 = $K;           // columns of W
+const NB : u32 = K / 32u;     // blocks of a row
+const GROUPS : u32 = $GROUPS; // row groups of this dispatch's result
+const TEAM : u32 = $TEAM;
+const TEAMS : u32 = $WG / TEAM;
+const X_STRIDE : u32 = $K / 4u; // vec4s from one column of x to the next
+const Y_STRIDE : u32 = $Y_STRIDE; // vec4s from one column of y to the next
+const Y_OFFSET : u32 = $Y_OFFSET; // vec4 of the first row group's result
+
+#include state
+#include quant
+
+#if COMBINE
+const HD4 : u32 = $HEAD_DIM / 4u;
+@group(0) @binding(4) var<storage, read> partials : array<vec4<f32>>; // [head][split][head_dim/4], not normalised
+@group(0) @binding(5) var<storage, read> softmax : array<vec2<f32>>;  // [head][split] (maximum, sum)
+const NSPLIT : u32 = $NSPLIT;
+#else
+@group(0) @binding(4) var<storage, read> x : array<vec4<f32>>; // [column][K/4]
+#endif
+#if NORM
+@group(0) @binding(5) var<storage, read> g : array<vec4<f32>>; // [K/4]
+#endif
+@group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>; // [column][rows/4]
+
+struct Block { a0 : vec4<f32>, a1 : vec4<f32>, a2 : vec4<f32>, a3 : vec4<f32>,
+               b0 : vec4<f32>, b1 : vec4<f32>, b2 : vec4<f32>, b3 : vec4<f32> }
+
+#if COMBINE
+fn load(column : u32, b : u32) -> Block {
+  // HEAD_DIM is a multiple of 8, so a block may span heads only when it is smaller than 32: vec4s are merged one by one.
+  var v : array<vec4<f32>, 8>;
+  for (var i = 0u; i < 8u; i++) {
+    let e = b * 8u + i; let head = e / HD4; let d = e % HD4;
+    var top = -1e30;
+    for (var s = 0u; s < NSPLIT; s++) { top = max(top, softmax[head * NSPLIT + s].x); }
+    var sum = 0.0; var o = vec4(0.0);
+    for (var s = 0u; s < NSPLIT; s++) {
+      let ml = softmax[head * NSPLIT + s]; let c = exp(ml.x - top);
+      sum += ml.y * c; o += partials[(head * NSPLIT + s) * HD4 + d] * c;
+    }
+    v[i] = o / sum;
+  }
+  return Block(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]);
+}
+#else
+fn load(column : u32, b : u32) -> Block {
+  let at = column * X_STRIDE + b * 8u;
+  return Block(x[at], x[at + 1u], x[at + 2u], x[at + 3u], x[at + 4u], x[at + 5u], x[at + 6u], x[at + 7u]);
+}
+#endif
+
+#if NORM
+fn weigh(v : Block, b : u32) -> Block {
+  let at = b * 8u;
+  return Block(v.a0 * g[at], v.a1 * g[at + 1u], v.a2 * g[at + 2u], v.a3 * g[at + 3u],
+    v.b0 * g[at + 4u], v.b1 * g[at + 5u], v.b2 * g[at + 6u], v.b3 * g[at + 7u]);
+}
+fn squares(v : Block) -> f32 {
+  return dot(v.a0, v.a0) + dot(v.a1, v.a1) + dot(v.a2, v.a2) + dot(v.a3, v.a3)
+    + dot(v.b0, v.b0) + dot(v.b1, v.b1) + dot(v.b2, v.b2) + dot(v.b3, v.b3);
+}
+#endif
+
+// Sums of the two halves of a block.
+fn sums(v : Block) -> vec2<f32> {
+  return vec2<f32>(dot(v.a0 + v.a1 + v.a2 + v.a3, vec4(1.0)), dot(v.b0 + v.b1 + v.b2 + v.b3, vec4(1.0)));
+}
+fn dot0(q : Quants, v : Block) -> f32 { return dot(q.a0, v.a0) + dot(q.a1, v.a1) + dot(q.a2, v.a2) + dot(q.a3, v.a3); }
+fn dot1(q : Quants, v : Block) -> f32 { return dot(q.b0, v.b0) + dot(q.b1, v.b1) + dot(q.b2, v.b2) + dot(q.b3, v.b3); }
+
+// The partial result of 4 rows from one block: Σ (s·q − m)·x.
+fn rows4(q0 : Quants, q1 : Quants, q2 : Quants, q3 : Quants, s : Scales, v : Block) -> vec4<f32> {
+  let d0 = vec4<f32>(dot0(q0, v), dot0(q1, v), dot0(q2, v), dot0(q3, v));
+  let d1 = vec4<f32>(dot1(q0, v), dot1(q1, v), dot1(q2, v), dot1(q3, v));
+  let sum = sums(v);
+  return s.s0 * d0 - s.m0 * sum.x + s.s1 * d1 - s.m1 * sum.y;
+}
+
+struct Partial {
+#for c in 0..$COLS
+  y$c : vec4<f32>,
+#if SWIGLU
+  u$c : vec4<f32>,
+#endif
+#end
+#if NORM
+  squares : f32,
+#endif
+}
+
+#if TEAM > 1
+var<workgroup> partial : array<Partial, $WG>;
+fn team_sum(mine : Partial, lid : u32) -> Partial {
+  partial[lid] = mine;
+  workgroupBarrier();
+  for (var m = TEAM / 2u; m > 0u; m = m >> 1u) {
+    if ((lid & (TEAM - 1u)) < m) {
+#for c in 0..$COLS
+      partial[lid].y$c += partial[lid + m].y$c;
+#if SWIGLU
+      partial[lid].u$c += partial[lid + m].u$c;
+#endif
+#end
+#if NORM
+      partial[lid].squares += partial[lid + m].squares;
+#endif
+    }
+    workgroupBarrier();
+  }
+  return partial[lid & ~(TEAM - 1u)];
+}
+#else
+fn team_sum(mine : Partial, lid : u32) -> Partial { return mine; }
+#endif
+
+@compute @workgroup_size($WG)
+fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) lid : u32) {
+  if (state.done != 0u) { return; }
+  let lane = lid % TEAM;
+  let group = wg.x * TEAMS + lid / TEAM;
+  let rg = min(group, GROUPS - 1u); // surplus teams repeat the last group and drop the result
+  let column = wg.y * $COLS;
+  var p = Partial();
+  for (var b = lane; b < NB; b += TEAM) {
+    let s = scales(rg, b);
+    let q0 = quants(rg * 4u, b); let q1 = quants(rg * 4u + 1u, b);
+    let q2 = quants(rg * 4u + 2u, b); let q3 = quants(rg * 4u + 3u, b);
+#if SWIGLU
+    let t = scales(rg + GROUPS, b); let r = (rg + GROUPS) * 4u;
+    let r0 = quants(r, b); let r1 = quants(r + 1u, b); let r2 = quants(r + 2u, b); let r3 = quants(r + 3u, b);
+#endif
+#for c in 0..$COLS
+    {
+#if NORM
+      let raw = load(column + $c, b);
+      p.squares += squares(raw);
+      let v = weigh(raw, b);
+#else
+      let v = load(column + $c, b);
+#endif
+      p.y$c += rows4(q0, q1, q2, q3, s, v);
+#if SWIGLU
+      p.u$c += rows4(r0, r1, r2, r3, t, v);
+#endif
+    }
+#end
+  }
+  let total = team_sum(p, lid);
+  if (lane != 0u || group >= GROUPS) { return; }
+#for c in 0..$COLS
+  if (column + $c < state.count) {
+    let at = (column + $c) * Y_STRIDE + Y_OFFSET + rg;
+    var out = total.y$c;
+#if NORM
+    let inv = inverseSqrt(total.squares / f32(K) + $EPS);
+    out *= inv;
+#endif
+#if SWIGLU
+#if NORM
+    let up = total.u$c * inv;
+#else
+    let up = total.u$c;
+#endif
+    out = out / (1.0 + exp(-out)) * up;
+#endif
+#if RESIDUAL
+    y[at] += out;
+#else
+    y[at] = out;
+#endif
+  }
+#end
+}

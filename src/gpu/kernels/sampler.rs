@@ -1,0 +1,227 @@
+//! The next token drawn on the device, in two dispatches: `select.wgsl` and `sample.wgsl`. Reference: `crate::sampling`.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Result;
+use crate::gpu::device::{Device, Dispatch};
+use crate::gpu::shader::Defines;
+use crate::model::DecodePlan;
+
+/// The most candidates a reply can choose among on the device.
+pub const MAX_K: usize = 64;
+/// The most stop tokens the device knows.
+pub const MAX_STOP: usize = 16;
+/// Slices of the logits, each with its own candidates.
+const SLICES: usize = 64;
+
+/// The options of one reply, as `sampler.wgsl` declares them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct Options {
+    temperature: f32,
+    top_k: u32,
+    top_p: f32,
+    min_p: f32,
+    repetition: f32,
+    presence: f32,
+    frequency: f32,
+    penalised: u32,
+    seed: [u32; 2],
+    max_tokens: u32,
+    context: u32,
+    stop_count: u32,
+    stop: [u32; MAX_STOP],
+    padding: u32,
+}
+
+impl Options {
+    /// The device's form of a plan for a sequence of `context` positions; none when only the CPU can draw as it asks:
+    /// more than [`MAX_K`] candidates, or more than [`MAX_STOP`] stop tokens.
+    pub fn new(plan: &DecodePlan, context: usize) -> Option<Self> {
+        let sampling = &plan.sampling;
+        let greedy = sampling.temperature == 0.0;
+        let top_k = if greedy { 1 } else { sampling.top_k };
+        if top_k == 0 || top_k as usize > MAX_K || plan.stop.len() > MAX_STOP {
+            return None;
+        }
+        let mut stop = [0; MAX_STOP];
+        stop[..plan.stop.len()].copy_from_slice(&plan.stop);
+        let drawn = plan.reply.len();
+        Some(Self {
+            temperature: sampling.temperature,
+            top_k,
+            top_p: sampling.top_p,
+            min_p: sampling.min_p,
+            repetition: sampling.repetition_penalty,
+            presence: sampling.presence_penalty,
+            frequency: sampling.frequency_penalty,
+            penalised: u32::from(penalised(plan)),
+            seed: [sampling.seed as u32, (sampling.seed >> 32) as u32],
+            max_tokens: (drawn + plan.max_tokens).min(u32::MAX as usize) as u32,
+            context: context as u32,
+            stop_count: plan.stop.len() as u32,
+            stop,
+            padding: 0,
+        })
+    }
+}
+
+/// Whether logits depend on anything but the network.
+fn penalised(plan: &DecodePlan) -> bool {
+    let sampling = &plan.sampling;
+    sampling.repetition_penalty != 1.0
+        || sampling.presence_penalty != 0.0
+        || sampling.frequency_penalty != 0.0
+        || !sampling.logit_bias.is_empty()
+}
+
+/// Each token's history at the start of a decode, `(uses in the reply | in the prompt << 31, f32 bias)`, one pair a
+/// token of the vocabulary; empty where no option reads it.
+pub fn history(plan: &DecodePlan, vocab: usize) -> Vec<[u32; 2]> {
+    if !penalised(plan) {
+        return Vec::new();
+    }
+    let mut history = vec![[0, 0]; vocab];
+    let known = |token: &&u32| (**token as usize) < vocab;
+    for &token in plan.prompt.iter().filter(known) {
+        history[token as usize][0] |= 1 << 31;
+    }
+    for &token in plan.reply.iter().filter(known) {
+        history[token as usize][0] += 1;
+    }
+    for &(token, bias) in plan.sampling.logit_bias.iter().filter(|(token, _)| (*token as usize) < vocab) {
+        let entry = &mut history[token as usize][1];
+        *entry = (f32::from_bits(*entry) + bias).to_bits();
+    }
+    history
+}
+
+/// The buffers of the sampler.
+pub struct SamplerBuffers {
+    /// `[vocab]` pairs, see [`history`].
+    pub history: wgpu::Buffer,
+    /// One [`Options`].
+    pub options: wgpu::Buffer,
+    candidates: wgpu::Buffer,
+}
+
+impl SamplerBuffers {
+    /// Room for a vocabulary.
+    pub fn new(device: &Device, vocab: usize) -> Self {
+        Self {
+            history: device.storage("history", vocab * 8),
+            options: device.storage("sampler options", size_of::<Options>()),
+            candidates: device.storage("candidates", SLICES * MAX_K * 8),
+        }
+    }
+}
+
+/// Draws from `logits: [vocab]`, writes the token into the state and advances it.
+pub fn dispatches(
+    device: &Device,
+    vocab: usize,
+    logits: &wgpu::Buffer,
+    buffers: &SamplerBuffers,
+    state: &wgpu::Buffer,
+) -> Result<Vec<Dispatch>> {
+    let lanes = if device.software { 1 } else { 64 };
+    let defines = Defines::new()
+        .set("VOCAB", vocab)
+        .set("LANES", lanes)
+        .set("SLICES", SLICES)
+        .set("MAX_K", MAX_K)
+        .set("MAX_STOP", MAX_STOP);
+    let history = || (1, buffers.history.as_entire_binding());
+    let options = || (2, buffers.options.as_entire_binding());
+    let candidates = || (3, buffers.candidates.as_entire_binding());
+    let state = || (7, state.as_entire_binding());
+    let select = [(0, logits.as_entire_binding()), history(), options(), candidates(), state()];
+    let sample = [history(), options(), candidates(), state()];
+    Ok(vec![
+        device.dispatch("select", defines.clone(), &select, [SLICES as u32, 1, 1])?,
+        device.dispatch("sample", defines.flag("ADVANCES", true), &sample, [1, 1, 1])?,
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::network::State;
+    use crate::gpu::testing::{Random, devices, run};
+    use crate::sampling::{Sampler, Sampling};
+
+    fn plan(sampling: Sampling) -> DecodePlan {
+        let (prompt, reply) = (vec![3, 5, 5, 900], vec![7, 7, 11]);
+        DecodePlan { sampling, prompt, reply, stop: vec![42], max_tokens: 1000 }
+    }
+
+    #[test]
+    fn draws_what_the_reference_draws() {
+        let vocab = 1003;
+        let base = Sampling { temperature: 0.8, top_k: 20, ..Sampling::default() };
+        let options = [
+            Sampling::default(),
+            base.clone(),
+            Sampling { top_p: 0.5, ..base.clone() },
+            Sampling { min_p: 0.3, top_k: 64, ..base.clone() },
+            Sampling { repetition_penalty: 1.3, presence_penalty: 0.5, frequency_penalty: 0.25, ..base.clone() },
+            Sampling { logit_bias: vec![(7, -2.0), (900, 4.0), (900, 1.0)], temperature: 1.5, ..base.clone() },
+        ];
+        let mut random = Random(5);
+        for device in devices() {
+            for sampling in &options {
+                let plan = plan(Sampling { seed: random.bits(), ..sampling.clone() });
+                let buffers = SamplerBuffers::new(&device, vocab);
+                let logits = device.storage("logits", vocab * 4);
+                let state = device.storage("state", size_of::<State>());
+                device.queue.write_buffer(&buffers.options, 0, bytemuck::bytes_of(&Options::new(&plan, 4096).unwrap()));
+                device.queue.write_buffer(&buffers.history, 0, bytemuck::cast_slice(&history(&plan, vocab)));
+                let start = State { pos: 10, count: 1, step: plan.reply.len() as u32, ..State::default() };
+                device.queue.write_buffer(&state, 0, bytemuck::bytes_of(&start));
+                let dispatches = dispatches(&device, vocab, &logits, &buffers, &state).unwrap();
+                let mut reference = Sampler::new(plan.sampling.clone(), &plan.prompt, &plan.reply);
+                for draw in 0..20 {
+                    let mut values: Vec<f32> = random.numbers(vocab).iter().map(|x| x * 4.0).collect();
+                    values[13] = values[14]; // a tie
+                    device.queue.write_buffer(&logits, 0, bytemuck::cast_slice(&values));
+                    let after = run(&device, 1, &dispatches, &state, 5);
+                    let after: State = bytemuck::cast([after[0], after[1], after[2], after[3], after[4]]);
+                    assert_eq!(after.token, reference.draw(&values), "draw {draw} of {sampling:?}");
+                    assert_eq!((after.pos, after.step), (11 + draw, 4 + draw));
+                    if after.done != 0 {
+                        assert_eq!(after.token, 42, "ended without a stop token");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ends_at_the_token_limit_and_then_stands_still() {
+        for device in devices() {
+            let plan = DecodePlan { max_tokens: 2, reply: Vec::new(), ..plan(Sampling::default()) };
+            let buffers = SamplerBuffers::new(&device, 8);
+            let logits = device.storage_of("logits", &[0.0f32, 1.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+            let state = device.storage_of("state", &[State { count: 1, ..State::default() }]);
+            device.queue.write_buffer(&buffers.options, 0, bytemuck::bytes_of(&Options::new(&plan, 4096).unwrap()));
+            let dispatches = dispatches(&device, 8, &logits, &buffers, &state).unwrap();
+            let states: Vec<State> = (0..4)
+                .map(|_| {
+                    let after = run(&device, 1, &dispatches, &state, 5);
+                    bytemuck::cast([after[0], after[1], after[2], after[3], after[4]])
+                })
+                .collect();
+            let seen: Vec<_> = states.iter().map(|s| (s.step, s.done, s.token)).collect();
+            assert_eq!(seen, [(1, 0, 2), (2, 1, 2), (2, 1, 2), (2, 1, 2)]);
+        }
+    }
+
+    #[test]
+    fn what_the_device_cannot_draw_is_left_to_the_reference() {
+        let sampling = Sampling { temperature: 1.0, ..Sampling::default() };
+        for top_k in [0, MAX_K as u32 + 1] {
+            assert!(Options::new(&plan(Sampling { top_k, ..sampling.clone() }), 4096).is_none());
+        }
+    }
+}

@@ -1,0 +1,61 @@
+// The best top_k candidates of each slice of the logits, in order. Penalties are applied here, in the order of
+// `sampling`: bias, repetition, presence, frequency.
+const VOCAB : u32 = $VOCAB;
+const LANES : u32 = $LANES;
+const SLICE : u32 = (VOCAB + $SLICES - 1u) / $SLICES;
+
+#include state
+#include sampler
+@group(0) @binding(0) var<storage, read> logits : array<f32>;
+@group(0) @binding(1) var<storage, read> history : array<vec2<u32>>; // (uses in the reply | in the prompt << 31, f32 bias)
+@group(0) @binding(2) var<storage, read> sampler : Sampler;
+@group(0) @binding(3) var<storage, read_write> candidates : array<Candidate>; // [slice][MAX_K]
+
+fn adjusted(id : u32) -> f32 {
+  var v = logits[id];
+  if (sampler.penalised != 0u) {
+    let h = history[id];
+    v += bitcast<f32>(h.y);
+    if (h.x != 0u) { v = select(v * sampler.repetition, v / sampler.repetition, v > 0.0); }
+    let uses = h.x & 0x7fffffffu;
+    if (uses != 0u) { v -= sampler.presence + sampler.frequency * f32(uses); }
+  }
+  return v;
+}
+
+// The lane's best candidate that comes after `last`.
+fn next(first : u32, end : u32, last : Candidate) -> Candidate {
+  var best = NONE;
+  for (var id = first; id < end; id += LANES) {
+    let c = Candidate(adjusted(id), id);
+    if (before(last, c) && before(c, best)) { best = c; }
+  }
+  return best;
+}
+
+#if LANES > 1
+var<workgroup> best : array<Candidate, LANES>;
+#endif
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) lane : u32) {
+  if (state.done != 0u) { return; }
+  let first = wg.x * SLICE + lane; let end = min((wg.x + 1u) * SLICE, VOCAB);
+  var mine = next(first, end, Candidate(3.4028234e38, 0u));
+  for (var k = 0u; k < sampler.top_k; k++) {
+#if LANES > 1
+    best[lane] = mine;
+    workgroupBarrier();
+    for (var m = LANES / 2u; m > 0u; m = m >> 1u) {
+      if (lane < m && before(best[lane + m], best[lane])) { best[lane] = best[lane + m]; }
+      workgroupBarrier();
+    }
+    let winner = best[0];
+    workgroupBarrier();
+#else
+    let winner = mine;
+#endif
+    if (lane == 0u) { candidates[wg.x * $MAX_K + k] = winner; }
+    if (mine.id == winner.id && winner.id != NONE.id) { mine = next(first, end, mine); }
+  }
+}
