@@ -519,8 +519,7 @@ fn tool_calls_come_as_events_with_streamed_arguments() {
         assert_eq!(streamed, "{\"a\": [1, \"}\"]}");
         let call = events.iter().find(|event| matches!(event, Event::ToolCall { index: 1, .. })).unwrap();
         let id = &result.tool_calls[1].id;
-        let expected =
-            json!({ "type": "toolCall", "index": 1, "toolCall": { "id": id, "name": "g", "arguments": {} } });
+        let expected = json!({ "type": "toolCall", "index": 1, "id": id, "name": "g", "arguments": {} });
         assert_eq!(serde_json::to_value(call).unwrap(), expected);
         // Without tools the same text is content.
         let (_, plain) = bench.run(&user("x"), json!({}));

@@ -36,6 +36,8 @@ pub struct Engine {
 
 /// A prompt ready to be read.
 struct Ready {
+    /// When the call came.
+    called: f64,
     tokens: Vec<u32>,
     start: Start,
     events: Vec<Event>,
@@ -116,10 +118,12 @@ impl Engine {
 
     /// Begins a reply to a conversation. Its events come from [`Engine::step`].
     pub fn chat(&mut self, messages: &Value, options: &Value) -> Result<Reply> {
+        let called = (self.clock)();
         let options = Options::read(options, Call::Chat, self.config.vocab)?;
         let messages = read_messages(messages)?;
         let thinks = will_think(&messages, options.settings.enable_thinking);
         let mut ready = self.fit(messages, &options)?;
+        ready.called = called;
         let seed = self.seed(&options);
         let sampling = options.sampling(if thinks { THINKING } else { NON_THINKING }, seed);
         if thinks && sampling.temperature == 0.0 {
@@ -136,6 +140,7 @@ impl Engine {
 
     /// Begins a reply to raw text, in which control tokens count.
     pub fn complete(&mut self, prompt: &str, options: &Value) -> Result<Reply> {
+        let called = (self.clock)();
         let options = Options::read(options, Call::Complete, self.config.vocab)?;
         let tokens = self.tokenize(prompt)?;
         if tokens.is_empty() {
@@ -143,8 +148,8 @@ impl Engine {
         }
         self.check_fits(tokens.len())?;
         let seed = self.seed(&options);
-        let sampling = options.sampling(THINKING, seed);
-        self.begin(Ready { tokens, start: Start::MidContent, events: Vec::new() }, sampling, self.tags, options)
+        let sampling = options.sampling(if options.settings.enable_thinking { THINKING } else { NON_THINKING }, seed);
+        self.begin(Ready { called, tokens, start: Start::MidContent, events: Vec::new() }, sampling, self.tags, options)
     }
 
     /// Moves a reply on by one chunk of its prompt or by the tokens that are ready. The last event is `done`; after it
@@ -217,8 +222,8 @@ impl Engine {
         tags: Tags,
         options: Options,
     ) -> Result<Reply> {
-        let Ready { tokens, start, events } = ready;
-        let times = Times { start: (self.clock)(), ..Times::default() };
+        let Ready { called, tokens, start, events } = ready;
+        let times = Times { start: called, ..Times::default() };
         let slot = self.pool.acquire(&mut *self.runtime, &tokens)?;
         let cached_tokens = match self.pool.rewind(&mut *self.runtime, slot, &tokens) {
             Ok(cached) => cached,
@@ -403,7 +408,7 @@ impl Engine {
                 format!("the {n_dropped} oldest messages were left out to fit the context of {context} tokens");
             events.push(Event::Notice { code: "dropped-turns", message });
         }
-        Ok(Ready { tokens, start, events })
+        Ok(Ready { called: (self.clock)(), tokens, start, events })
     }
 
     fn check_fits(&self, n_tokens: usize) -> Result<()> {

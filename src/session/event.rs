@@ -41,7 +41,8 @@ pub enum Event {
         /// Counts the calls of this reply from 0.
         index: usize,
         /// The call.
-        tool_call: ToolCall,
+        #[serde(flatten)]
+        call: ToolCall,
     },
     /// Something the caller may want to know.
     Notice {

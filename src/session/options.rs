@@ -33,7 +33,7 @@ pub(super) struct Options {
 pub(super) enum Call {
     /// A conversation: every option.
     Chat,
-    /// Raw text: no options of the template.
+    /// Raw text: no options of the template, but the mode, which chooses the preset.
     Complete,
 }
 
@@ -67,8 +67,8 @@ impl Options {
                 "stop" => options.stop = stop(value)?,
                 "thinkingBudget" => options.thinking_budget = Some(integer(name, value, 0, MAX_INTEGER)? as usize),
                 "logprobs" | "topLogprobs" | "responseFormat" => unsupported(name, value)?,
-                _ if call == Call::Complete => return Err(unknown(name)),
                 "enableThinking" => options.settings.enable_thinking = boolean(name, value)?,
+                _ if call == Call::Complete => return Err(unknown(name)),
                 "addGenerationPrompt" => options.settings.add_generation_prompt = boolean(name, value)?,
                 "continueFinalMessage" => options.settings.continue_final_message = boolean(name, value)?,
                 "tools" => options.settings.tools = tools(value)?,

@@ -164,9 +164,9 @@ impl Reply {
                     _ => events.push(Event::ToolCallDelta { index, name, arguments }),
                 },
                 Said::ToolCall { index, call } => {
-                    let tool_call = ToolCall { id: format!("{}{index}", self.call_prefix), ..call };
-                    self.tool_calls.push(tool_call.clone());
-                    events.push(Event::ToolCall { index, tool_call });
+                    let call = ToolCall { id: format!("{}{index}", self.call_prefix), ..call };
+                    self.tool_calls.push(call.clone());
+                    events.push(Event::ToolCall { index, call });
                 }
                 Said::MalformedToolCall { index } => events.push(Event::Notice {
                     code: "malformed-tool-call",
