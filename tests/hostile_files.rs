@@ -266,7 +266,7 @@ fn numbers_outside_every_network_are_refused_before_any_memory_is_taken() {
 #[test]
 fn what_would_change_the_network_is_refused() {
     unsupported(&gguf().set("qwen3.attention.sliding_window", Value::U32(128)), "sliding_window");
-    unsupported(&gguf().set("qwen3.attention.value_length", Value::U32(32)), "value_length");
+    unsupported(&gguf().set("qwen3.attention.value_length", Value::U32(16)), "value_length");
     unsupported(&gguf().set("qwen3.rope.dimension_count", Value::U32(8)), "dimension_count");
     let scaled = gguf().set("qwen3.rope.scaling.type", Value::Text("yarn".into()));
     unsupported(&scaled.set("qwen3.rope.scaling.factor", Value::F32(4.0)), "yarn");

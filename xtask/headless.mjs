@@ -10,10 +10,7 @@ if (model !== '') location.searchParams.set('model', model);
 
 /** A software adapter is no match for the CPU engine: it is offered only when WebGPU is insisted on. */
 const gpuArguments = device === 'webgpu' ? ['--enable-unsafe-webgpu'] : [];
-/** Without a user namespace, as in most containers, Chromium's sandbox cannot start; the page served is our own. */
-const rootArguments = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-
-const browser = await chromium.launch({ executablePath, args: [...gpuArguments, ...rootArguments] });
+const browser = await chromium.launch({ executablePath, args: gpuArguments });
 try {
   const page = await browser.newPage();
   page.on('console', (message) => console.error(`page: ${message.text()}`));

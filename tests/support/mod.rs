@@ -26,7 +26,7 @@ pub const LAYERS: usize = 2;
 const HIDDEN: usize = 64;
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
-const HEAD_DIM: usize = 16;
+const HEAD_DIM: usize = 32;
 const INTERMEDIATE: usize = 96;
 const VOCABULARY: usize = 320;
 
@@ -272,4 +272,29 @@ pub fn safetensors(tensors: &[(String, Vec<usize>, Vec<u8>)]) -> Vec<u8> {
     out.extend(header.as_bytes());
     tensors.iter().for_each(|(.., bytes)| out.extend(bytes));
     out
+}
+
+/// A `tokenizer.json` of the vocabulary in [`gguf`].
+pub fn tokenizer_json() -> String {
+    let file = gguf();
+    let find = |key: &str| file.metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+    let (Some(Value::Texts(tokens)), Some(Value::I32s(types))) =
+        (&find("tokenizer.ggml.tokens"), &find("tokenizer.ggml.token_type"))
+    else {
+        panic!("the vocabulary");
+    };
+    let of_type = |kind: i32| tokens.iter().enumerate().filter(move |(id, _)| types[*id] == kind).collect::<Vec<_>>();
+    let plain: serde_json::Map<_, _> =
+        of_type(1).into_iter().map(|(id, token)| (token.clone(), serde_json::json!(id))).collect();
+    let added: Vec<_> = of_type(3)
+        .into_iter()
+        .map(|(id, token)| {
+            serde_json::json!({ "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true })
+        })
+        .collect();
+    let level = serde_json::json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false });
+    serde_json::json!({ "added_tokens": added, "pre_tokenizer": level, "decoder": level,
+        "model": { "type": "BPE", "vocab": plain, "merges": ["a b"] } })
+    .to_string()
 }

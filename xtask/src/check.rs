@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use crate::node;
 use crate::shell::{self, cargo};
 use crate::test::Steps;
+use crate::{node, toolchain};
 
 /// Cheapest first, all of them, then the summary.
 pub fn run() -> Result<()> {
@@ -15,6 +15,7 @@ pub fn run() -> Result<()> {
 
 /// The same steps as part of a larger run.
 pub fn steps(all: &mut Steps) {
+    all.run("tools", toolchain::format_and_lint);
     all.run("format", || shell::run(cargo().args(["fmt", "--all", "--check"])));
     all.run("architecture", || shell::run(cargo().args(["test", "--locked", "--quiet", "--test", "architecture"])));
     all.run("lints", || {

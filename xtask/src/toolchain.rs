@@ -17,6 +17,9 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 /// Where Debian's rust-web-src puts the sources of the standard library.
 const DEBIAN_STD: &str = "/usr/lib/rustlib/src/rust/library";
 
+/// A download from rustup takes seconds; without a network it must not hang.
+const RUSTUP_LIMIT: Duration = Duration::from_secs(180);
+
 /// How to compile for WebAssembly on this machine.
 pub enum Toolchain {
     /// The standard library is installed for the target.
@@ -99,6 +102,16 @@ impl Toolchain {
     }
 }
 
+/// Makes sure that cargo can format and lint.
+pub fn format_and_lint() -> Result<()> {
+    let missing = |program: &str| output(cargo().args([program, "--version"])).is_none();
+    if missing("fmt") || missing("clippy") {
+        run_within(&mut command("rustup component add rustfmt clippy"), RUSTUP_LIMIT)
+            .context("rustfmt and clippy are needed")?;
+    }
+    Ok(())
+}
+
 /// Whether the compiler in use has a standard library for the target.
 fn has_target() -> bool {
     let Some(folder) = output(&mut command(&format!("rustc --print target-libdir --target {TARGET}"))) else {
@@ -110,12 +123,11 @@ fn has_target() -> bool {
 
 /// Asks rustup for the target; without a network it gives up soon.
 fn add_target() -> Result<()> {
-    const LIMIT: Duration = Duration::from_secs(180);
     if find("rustup").or_else(|| find("rustup.exe")).is_none() {
         bail!("there is no rustup here");
     }
     say(&format!("asking rustup for the target {TARGET}"));
-    run_within(command(&format!("rustup target add {TARGET}")).env("RUSTUP_MAX_RETRIES", "1"), LIMIT)
+    run_within(command(&format!("rustup target add {TARGET}")).env("RUSTUP_MAX_RETRIES", "1"), RUSTUP_LIMIT)
 }
 
 /// rustup's own linker, any LLVM linker that is installed, or Debian's of the compiler's LLVM.

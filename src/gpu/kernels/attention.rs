@@ -5,7 +5,6 @@
 
 use super::WORKGROUP;
 use crate::error::Result;
-use crate::formats::DType;
 use crate::gpu::device::{Binding, Device, Dispatch};
 use crate::gpu::shader::Defines;
 use crate::model::Config;
