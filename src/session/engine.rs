@@ -260,6 +260,9 @@ impl Engine {
             thinking: String::new(),
             content: String::new(),
             tool_calls: Vec::new(),
+            top_logprobs: options.logprobs,
+            sampler: None,
+            logprobs: Vec::new(),
         })
     }
 
@@ -291,6 +294,13 @@ impl Engine {
         if reply.drawn().len() >= reply.max_tokens {
             return self.end(reply, FinishReason::Length, events);
         }
+        if reply.top_logprobs.is_some() {
+            // Logits are wanted, so the device cannot run ahead: it reads what was drawn here, one token at a time.
+            let logits = self.runtime.logits(self.pool.slot(reply.slot).id).await?;
+            reply.times.note_token((self.clock)());
+            let turn = reply.draw(&self.tokenizer, &self.eos, &logits, events);
+            return self.turn(reply, turn, events);
+        }
         let plan = DecodePlan {
             sampling: reply.sampling.clone(),
             prompt: reply.tokens[..reply.prompt_tokens].to_vec(),
@@ -308,17 +318,23 @@ impl Engine {
         if drawn.is_empty() {
             return self.end(reply, FinishReason::Length, events);
         }
-        reply.times.last_token = (self.clock)();
-        reply.times.first_token.get_or_insert(reply.times.last_token);
+        let now = (self.clock)();
         for id in drawn {
-            reply.times.drawn += 1;
-            match reply.take(&self.tokenizer, &self.eos, id, events) {
-                Turn::GoOn => {}
-                Turn::CloseThinking => return self.close_thinking(reply, events),
-                Turn::Finish(reason) => return self.end(reply, reason, events),
+            reply.times.note_token(now);
+            let turn = reply.take(&self.tokenizer, &self.eos, id, events);
+            if turn != Turn::GoOn {
+                return self.turn(reply, turn, events);
             }
         }
         Ok(())
+    }
+
+    fn turn(&mut self, reply: &mut Reply, turn: Turn, events: &mut Vec<Event>) -> Result<()> {
+        match turn {
+            Turn::GoOn => Ok(()),
+            Turn::CloseThinking => self.close_thinking(reply, events),
+            Turn::Finish(reason) => self.end(reply, reason, events),
+        }
     }
 
     /// Closes an open thinking block as the model would, or puts an empty one where it might have begun; what the device

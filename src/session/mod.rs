@@ -10,6 +10,6 @@ mod reply;
 mod stop;
 
 pub use engine::{Clock, Engine};
-pub use event::{Event, FinishReason, ReplyResult, Timings, Usage};
+pub use event::{Event, FinishReason, ReplyResult, Timings, TokenLogprob, TokenLogprobs, Usage};
 pub use info::ModelInfo;
 pub use reply::Reply;
