@@ -7,6 +7,7 @@ mod info;
 mod options;
 mod pool;
 mod reply;
+mod step;
 mod stop;
 
 pub use engine::{Clock, Engine};
