@@ -126,3 +126,28 @@ fn logits_do_not_depend_on_how_the_tokens_were_read() {
     let length: f32 = fresh.iter().map(|a| a * a).sum::<f32>().sqrt();
     assert!(length > 0.0 && distance <= 1e-5 * length, "relative distance {}", distance / length);
 }
+
+#[test]
+fn the_device_draws_what_the_reference_sampler_draws() {
+    let mut engine = engine();
+    for options in [
+        json!({ "temperature": 0 }),
+        json!({ "seed": 1 }),
+        json!({ "seed": 2, "temperature": 1.5, "topK": 0, "topP": 1 }),
+        json!({ "seed": 3, "topK": 50, "topP": 0.7, "minP": 0.02 }),
+        json!({ "seed": 4, "presencePenalty": 1.5, "frequencyPenalty": 0.5, "repetitionPenalty": 1.3 }),
+        json!({ "seed": 5, "logitBias": { "7": 50, "8": 49.5 } }),
+    ] {
+        let with = |name: &str, value: Value| {
+            let mut options = options.clone();
+            options["maxTokens"] = json!(24);
+            options[name] = value;
+            options
+        };
+        let device = say(&mut engine, &user("Tell me more"), with("logprobs", json!(false)));
+        let reference = say(&mut engine, &user("Tell me more"), with("logprobs", json!(true)));
+        assert_eq!(device.content, reference.content, "{options}");
+        assert_eq!(device.usage.completion_tokens, reference.usage.completion_tokens, "{options}");
+        assert!(reference.logprobs.is_some_and(|logprobs| !logprobs.is_empty()));
+    }
+}

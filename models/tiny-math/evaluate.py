@@ -1,11 +1,14 @@
 """Exact-answer accuracy by family, mode and language on problems whose text is never trained on (see generate.py's split).
 
 `python evaluate.py --checkpoint DIR --count 50`: batched sampling in PyTorch with Qwen3's parameters: thinking 0.6 / 0.95 / 20, else 0.7 / 0.8 / 20.
-`--gguf FILE` evaluates the quantised weights of an exported file instead.
+`--gguf FILE` evaluates the quantised weights of an exported file instead, `--engine target/release/qwen3` with `--gguf` samples in our
+own engine through its command line (problems of one turn without tools).
 """
 
 import argparse
+import json
 import random
+import subprocess
 import sys
 from math import sqrt
 from pathlib import Path
@@ -83,6 +86,30 @@ def test_problems(family, lang, mode, count, scale, seed="test"):
     return out
 
 
+def ask_engine(args, example, seed):
+    """(thinking, reply, limit hit) of one problem from the native engine."""
+    command = [args.engine, "chat", "--model", args.gguf, "--device", "cpu", "--prompt", example.messages[-1]["content"], "--seed", str(seed), "--max-tokens", str(LIMIT), "--json"]
+    if example.mode == "off":
+        command.append("--no-thinking")
+    events = [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]
+    result = next(e for e in events if e["type"] == "done")["result"]
+    return result["thinking"], result["content"], result["finishReason"] == "length"
+
+
+def sample_here(model, tokenizer, examples, mode):
+    """The same from the PyTorch model, all problems at once. An unclosed or unwanted think block makes the reply None."""
+    prompts = [tokenizer.encode(e.prompt()).ids for e in examples]
+    outputs, limits = generate(model, prompts, tokenizer.token_to_id("<|im_end|>"), SAMPLING[mode], torch.Generator().manual_seed(1))
+    rows = []
+    for ids, limit in zip(outputs, limits):
+        text = tokenizer.decode(ids, skip_special_tokens=False)
+        thinking, close, reply = text.rpartition("</think>")
+        thinking = thinking.removeprefix("<think>").strip()
+        formed = {"think": bool(close), "off": not close, "no_think": bool(close) and not thinking}[mode]
+        rows.append((thinking, reply if formed else None, limit))
+    return rows
+
+
 def load_weights(args):
     if not args.gguf:
         from safetensors.torch import load_file
@@ -100,6 +127,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=Path(__file__).parent / "published")
     parser.add_argument("--gguf")
+    parser.add_argument("--engine", help="the native qwen3 binary")
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--families", nargs="*", default=[*FAMILIES, "tool", "follow"])
     parser.add_argument("--modes", nargs="*", default=["think", "off"])
@@ -110,34 +138,27 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     tokenizer, model = load(), Qwen3().eval()
-    model.load_state_dict(load_weights(args))
-    stop = tokenizer.token_to_id("<|im_end|>")
+    if not args.engine:
+        model.load_state_dict(load_weights(args))
     print("| family | range | mode | language | right | accuracy | 95 % interval | thinking tokens | limit hits |\n|---|---|---|---|---|---|---|---|---|")
     for family in args.families:
         for scale in args.scales if family in ("quadratic", "linear", "system") else [None]:
             for mode in args.modes:
                 for lang in args.langs:
                     examples = test_problems(family, lang, mode, args.count, scale)
+                    if args.engine:
+                        examples = [e for e in examples if len(e.messages) == 1 and not e.tools]
                     if not examples:
                         continue
-                    prompts = [tokenizer.encode(e.prompt()).ids for e in examples]
-                    generator = torch.Generator().manual_seed(1)
-                    outputs, limits = generate(model, prompts, stop, SAMPLING[mode], generator)
-                    right, thought, shown = 0, 0, 0
-                    for e, ids in zip(examples, outputs):
-                        text = tokenizer.decode(ids, skip_special_tokens=False)
-                        thinking, close, reply = text.rpartition("</think>")
-                        well_formed = bool(close) if mode != "off" else not close
-                        if mode == "no_think":
-                            well_formed = thinking.strip() == "<think>"
-                        good = well_formed and is_right(e, reply)
-                        right += good
-                        thought += len(tokenizer.encode(thinking).ids)
-                        if not good and shown < args.show:
-                            shown += 1
-                            print(f"--- {e.messages[-1]['content']}\n{text}\n--- wanted: {e.answer}", file=sys.stderr)
-                    n, (low, high) = len(examples), wilson(right, len(examples))
-                    print(f"| {family} | {scale or ''} | {mode} | {lang} | {right}/{n} | {100 * right / n:.1f} % | {100 * low:.1f} to {100 * high:.1f} | {thought / n:.0f} | {sum(limits)} |", flush=True)
+                    rows = [ask_engine(args, e, i) for i, e in enumerate(examples)] if args.engine else sample_here(model, tokenizer, examples, mode)
+                    verdicts = [reply is not None and is_right(e, reply) for e, (_, reply, _) in zip(examples, rows)]
+                    wrong = [(e, row) for e, row, good in zip(examples, rows, verdicts) if not good]
+                    for e, (thinking, reply, _) in wrong[: args.show]:
+                        print(f"--- {e.messages[-1]['content']}\n{thinking}\n-> {reply}\n--- wanted: {e.answer}", file=sys.stderr)
+                    n, right, (low, high) = len(examples), sum(verdicts), wilson(sum(verdicts), len(examples))
+                    thought = sum(len(tokenizer.encode(thinking).ids) for thinking, _, _ in rows) / n
+                    limits = sum(limit for _, _, limit in rows)
+                    print(f"| {family} | {scale or ''} | {mode} | {lang} | {right}/{n} | {100 * right / n:.1f} % | {100 * low:.1f} to {100 * high:.1f} | {thought:.0f} | {limits} |", flush=True)
 
 
 if __name__ == "__main__":
