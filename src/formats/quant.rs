@@ -223,7 +223,7 @@ fn q8_0(b: &[u8], y: &mut [f32]) {
 }
 
 /// Scale and minimum of sub-block `j` of 8: six bits each, packed into twelve bytes.
-fn scale_min(s: &[u8], j: usize) -> (f32, f32) {
+pub(crate) fn scale_min(s: &[u8], j: usize) -> (f32, f32) {
     let (scale, min) = if j < 4 {
         (s[j] & 63, s[j + 4] & 63)
     } else {

@@ -1,0 +1,49 @@
+//! Dot products with WebAssembly's 128-bit vectors.
+
+use core::arch::wasm32::{
+    f32x4_add, f32x4_convert_i32x4, f32x4_extract_lane, f32x4_mul, f32x4_splat, i32x4_add, i32x4_dot_i16x8,
+    i32x4_splat, v128_load,
+};
+
+use super::{BLOCK, Row};
+
+/// `Σ w · x`
+pub fn dot(w: Row, x: Row) -> f32 {
+    dots(w, [x])[0]
+}
+
+/// [`dot`] of one row of weights with four of activations: a weight is loaded once for all.
+pub fn dot4(w: Row, x: [Row; 4]) -> [f32; 4] {
+    dots(w, x)
+}
+
+#[inline(always)]
+fn dots<const N: usize>(w: Row, x: [Row; N]) -> [f32; N] {
+    let blocks = w.blocks();
+    for x in x {
+        assert_eq!(x.blocks(), blocks, "rows of different lengths");
+    }
+    let mut sums = [f32x4_splat(0.0); N];
+    for b in 0..blocks {
+        let mut lanes = [i32x4_splat(0); N];
+        for v in 0..4 {
+            let at = b * BLOCK + v * 8;
+            // SAFETY: `blocks` has checked that all rows hold `blocks · 32` values, and `at + 8 <= (b + 1) · 32`.
+            let weights = unsafe { v128_load(w.values.as_ptr().add(at).cast()) };
+            for t in 0..N {
+                // SAFETY: as above.
+                let values = unsafe { v128_load(x[t].values.as_ptr().add(at).cast()) };
+                lanes[t] = i32x4_add(lanes[t], i32x4_dot_i16x8(weights, values));
+            }
+        }
+        for t in 0..N {
+            // SAFETY: `blocks` has checked that all rows hold `blocks` scales.
+            let scale = unsafe { w.scales.get_unchecked(b) * x[t].scales.get_unchecked(b) };
+            sums[t] = f32x4_add(sums[t], f32x4_mul(f32x4_convert_i32x4(lanes[t]), f32x4_splat(scale)));
+        }
+    }
+    sums.map(|sum| {
+        (f32x4_extract_lane::<0>(sum) + f32x4_extract_lane::<1>(sum))
+            + (f32x4_extract_lane::<2>(sum) + f32x4_extract_lane::<3>(sum))
+    })
+}

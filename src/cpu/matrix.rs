@@ -1,0 +1,130 @@
+//! A weight matrix as the file holds it, its rows in f32, and its product with activations.
+
+use super::activations::Activations;
+use super::kernels::{dot, dot_f32, dot4};
+use super::unpack::Unpacked;
+use crate::error::{Error, ErrorKind, Result};
+use crate::formats::quant::dequantize;
+use crate::formats::{DType, TensorInfo};
+
+/// `[rows, columns]` in the file's own bytes.
+pub struct Matrix {
+    dtype: DType,
+    rows: usize,
+    columns: usize,
+    row_bytes: usize,
+    bytes: Vec<u8>,
+}
+
+/// Rows being unpacked; reused by all products.
+#[derive(Default)]
+pub struct Scratch {
+    unpacked: Unpacked,
+    floats: Vec<f32>,
+}
+
+impl Matrix {
+    /// Room for `tensor`, to be filled by [`Matrix::append`].
+    pub fn with_room_for(tensor: &TensorInfo) -> Result<Self> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(tensor.bytes()).map_err(|_| {
+            Error::new(ErrorKind::OutOfMemory, format!("no room for {} bytes of {}", tensor.bytes(), tensor.name))
+                .hint("use a smaller or more quantised model, or close other tabs")
+        })?;
+        Ok(Self {
+            dtype: tensor.dtype,
+            rows: tensor.rows(),
+            columns: tensor.columns(),
+            row_bytes: tensor.row_bytes(),
+            bytes,
+        })
+    }
+
+    /// The next rows in file order, starting at `first_row`.
+    pub fn append(&mut self, first_row: usize, bytes: &[u8]) -> Result<()> {
+        let (expected, room) = (self.bytes.len() / self.row_bytes, self.rows * self.row_bytes - self.bytes.len());
+        if first_row != expected || bytes.len() % self.row_bytes != 0 || bytes.len() > room {
+            let message = format!("expected row {expected} of {}, got row {first_row}", self.rows);
+            return Err(Error::internal(format!("{message} and {} bytes", bytes.len())));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// All rows are there.
+    pub fn complete(&self) -> bool {
+        self.bytes.len() == self.rows * self.row_bytes
+    }
+
+    /// How elements are stored.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Outputs of a product.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Inputs of a product.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Row `row` in f32.
+    pub fn row(&self, row: usize, out: &mut [f32]) {
+        dequantize(self.dtype, self.row_bytes(row), out);
+    }
+
+    /// `out: [tokens, rows] = x: [tokens, columns] · selfᵀ`. The result for one token does not depend on the others.
+    pub fn multiply(&self, x: &Activations, scratch: &mut Scratch, out: &mut [f32]) {
+        match self.dtype {
+            DType::F32 | DType::F16 | DType::BF16 => self.multiply_floats(x, scratch, out),
+            _ => self.multiply_blocks(x, scratch, out),
+        }
+    }
+
+    fn multiply_floats(&self, x: &Activations, scratch: &mut Scratch, out: &mut [f32]) {
+        scratch.floats.resize(self.columns, 0.0);
+        for r in 0..self.rows {
+            self.row(r, &mut scratch.floats);
+            for t in 0..x.tokens() {
+                out[t * self.rows + r] = dot_f32(&scratch.floats, x.floats(t));
+            }
+        }
+    }
+
+    fn multiply_blocks(&self, x: &Activations, scratch: &mut Scratch, out: &mut [f32]) {
+        let tokens = x.tokens();
+        for r in 0..self.rows {
+            scratch.unpacked.set(self.dtype, self.columns, self.row_bytes(r));
+            let weights = scratch.unpacked.row();
+            let mut t = 0;
+            while t + 4 <= tokens {
+                let sums = dot4(weights, [x.row(t), x.row(t + 1), x.row(t + 2), x.row(t + 3)]);
+                for (i, sum) in sums.into_iter().enumerate() {
+                    out[(t + i) * self.rows + r] = sum;
+                }
+                t += 4;
+            }
+            while t < tokens {
+                out[t * self.rows + r] = dot(weights, x.row(t));
+                t += 1;
+            }
+            if let Some(offsets) = scratch.unpacked.offsets() {
+                for t in 0..tokens {
+                    out[t * self.rows + r] += dot_f32(offsets, x.sums(t));
+                }
+            }
+        }
+    }
+
+    fn row_bytes(&self, row: usize) -> &[u8] {
+        &self.bytes[row * self.row_bytes..][..self.row_bytes]
+    }
+}
