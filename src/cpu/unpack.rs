@@ -173,7 +173,7 @@ fn q6_k(b: &[u8; 210], mut out: Place) {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::Unpacked;
     use crate::formats::DType;
     use crate::formats::quant::dequantize;
