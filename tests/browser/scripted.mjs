@@ -18,14 +18,15 @@ function byteAlphabet() {
 
 /**
  * The bytes of a model that thinks the words of `thinking`, then says those of `answer`; with `endless` it begins the answer anew for
- * ever. In non-thinking mode it says the answer alone. No word may occur twice: the model remembers one token.
+ * ever. In non-thinking mode it says the answer alone. No word may occur twice: the model remembers one token. `unused` adds that many
+ * tokens, of 1 kB each, to make the file larger.
  */
-export function scriptedModel({ thinking, answer, endless = false }) {
+export function scriptedModel({ thinking, answer, endless = false, unused = 0 }) {
   const alphabet = byteAlphabet();
   const spell = (text) => [...new TextEncoder().encode(text)].map((byte) => alphabet[byte]).join('');
   const newline = spell('\n');
   const words = [...thinking, ...answer].map(spell);
-  const tokens = [...alphabet, newline + newline, ...words, ...SPECIAL];
+  const tokens = [...alphabet, newline + newline, ...words, ...SPECIAL, ...Array.from({ length: unused }, (_, index) => `unused${index}`)];
   const id = (token) => tokens.lastIndexOf(token);
 
   const chain = [newline, '<think>', ...thinking.map(spell), '</think>', ...answer.map(spell), endless ? spell(answer[0]) : '<|im_end|>'];
