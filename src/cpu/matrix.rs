@@ -166,13 +166,15 @@ mod tests {
             matrix.append(4, rest).expect("the last row");
             assert!(matrix.complete());
 
-            let floats: Vec<f32> = (0..tokens * columns).map(|i| ((i * 7919 % 2003) as f32 / 1001.0 - 1.0).powi(3)).collect();
+            let floats: Vec<f32> =
+                (0..tokens * columns).map(|i| ((i * 7919 % 2003) as f32 / 1001.0 - 1.0).powi(3)).collect();
             let mut x = Activations::default();
             x.set(&floats, columns);
             let mut got = vec![0.0; tokens * rows];
             matrix.multiply(&x, &mut Scratch::default(), &mut got);
 
-            let weights = qtensor_from_ggml(of_candle(dtype), &bytes, vec![rows, columns], &Device::Cpu).expect("blocks");
+            let weights =
+                qtensor_from_ggml(of_candle(dtype), &bytes, vec![rows, columns], &Device::Cpu).expect("blocks");
             let weights = weights.dequantize(&Device::Cpu).expect("f32");
             let x = Tensor::from_vec(floats, (tokens, columns), &Device::Cpu).expect("activations");
             let expected = x.matmul(&weights.t().expect("transposed")).expect("a product").flatten_all().expect("flat");
