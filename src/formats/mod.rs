@@ -1,5 +1,6 @@
 //! Weight files as data: bytes are pushed in, tensors come out in file order, and no file is ever held whole.
 
+pub mod catalogue;
 pub mod gguf;
 mod metadata;
 pub mod quant;

@@ -146,7 +146,7 @@ const UNREAD: [(u32, &str); 31] = [
 pub fn dequantize(dtype: DType, bytes: &[u8], out: &mut [f32]) {
     let (block_bytes, block_elements) = (dtype.block_bytes(), dtype.block_elements());
     assert!(
-        bytes.len() % block_bytes == 0 && bytes.len() / block_bytes * block_elements == out.len(),
+        bytes.len().is_multiple_of(block_bytes) && bytes.len() / block_bytes * block_elements == out.len(),
         "{} bytes of {} do not hold {} elements",
         bytes.len(),
         dtype.name(),

@@ -17,6 +17,7 @@ mod testing;
 mod weights;
 
 pub use device::Device;
+pub use kernels::attention::Precision;
 pub use runtime::Gpu;
 pub use self_test::run as self_test;
 pub use sink::Sink;

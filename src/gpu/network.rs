@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::device::{Device, Dispatch};
-use super::kernels::attention::{Attention, rope_table, splits};
+use super::kernels::attention::{Attention, Precision, rope_table, splits};
 use super::kernels::embed::Embed;
 use super::kernels::linear::{Input, Linear, Output, padded_tokens, swiglu};
 use super::kernels::norm::Norm;
@@ -83,6 +83,7 @@ pub struct Network {
     pub(super) config: Config,
     pub(super) context_length: usize,
     pub(super) quantization: DType,
+    pub(super) precision: Precision,
     pub(super) weight_bytes: u64,
     pub(super) state: wgpu::Buffer,
     pub(super) logits: wgpu::Buffer,
@@ -112,6 +113,7 @@ impl Network {
         config: Config,
         context_length: usize,
         quantization: DType,
+        precision: Precision,
         embedding: Matrix,
         layers: Vec<Layer>,
         final_norm: wgpu::Buffer,
@@ -162,6 +164,7 @@ impl Network {
             config,
             context_length,
             quantization,
+            precision,
             weight_bytes,
             state,
             logits,
@@ -187,6 +190,7 @@ impl Network {
                     qkv: &self.activations.qkv,
                     norms: &layer.head_norms,
                     rope: &self.rope,
+                    precision: cache.precision,
                     keys,
                     values,
                     y: &self.activations.attended,

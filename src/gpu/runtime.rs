@@ -86,7 +86,7 @@ impl Gpu {
             adapter: Some(device.description.clone()),
             context_length: network.context_length,
             weight_bytes: network.weight_bytes,
-            kv_cache_bytes: cache_bytes(&network.config, network.context_length),
+            kv_cache_bytes: cache_bytes(&network.config, network.precision, network.context_length),
             quantization: network.quantization,
             prefill_chunk: if device.software { SOFTWARE_CHUNK } else { CHUNK },
         };
@@ -270,7 +270,8 @@ impl Runtime for Gpu {
     }
 
     fn open(&mut self) -> Result<SequenceId> {
-        let cache = KvCache::new(&self.network.device, &self.network.config, self.network.context_length);
+        let network = &self.network;
+        let cache = KvCache::new(&network.device, &network.config, network.precision, network.context_length);
         let steps = self.network.sequence_steps(&cache)?;
         let id = SequenceId(self.next_id);
         self.next_id += 1;

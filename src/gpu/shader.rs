@@ -18,6 +18,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("attention", include_str!("kernels/attention.wgsl")),
     ("attention_serial", include_str!("kernels/attention_serial.wgsl")),
     ("embed", include_str!("kernels/embed.wgsl")),
+    ("kv", include_str!("kernels/kv.wgsl")),
     ("matmul", include_str!("kernels/matmul.wgsl")),
     ("matvec", include_str!("kernels/matvec.wgsl")),
     ("norm", include_str!("kernels/norm.wgsl")),

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use super::device::Device;
+use super::kernels::attention::Precision;
+use super::kv_cache::precision;
 use super::network::{Layer, Network, Projection};
 use super::runtime::Gpu;
 use super::weights::Matrix;
@@ -18,6 +20,7 @@ pub struct Sink {
     matrices: HashMap<Weight, Matrix>,
     vectors: HashMap<Weight, Vec<f32>>,
     bytes_of_type: HashMap<DType, u64>,
+    precision: Option<Precision>,
 }
 
 impl Sink {
@@ -46,7 +49,15 @@ impl Sink {
             matrices: HashMap::new(),
             vectors: HashMap::new(),
             bytes_of_type: HashMap::new(),
+            precision: None,
         })
+    }
+
+    /// Keeps keys and values so, whatever their size.
+    #[must_use]
+    pub fn with_kv_precision(mut self, precision: Precision) -> Self {
+        self.precision = Some(precision);
+        self
     }
 
     fn matrix(&mut self, weight: Weight) -> Result<Matrix> {
@@ -90,6 +101,8 @@ impl Sink {
 
     fn network(mut self) -> Result<Network> {
         let quantization = self.bytes_of_type.iter().max_by_key(|(_, bytes)| **bytes).map_or(DType::F32, |(d, _)| *d);
+        let default = precision(&self.config, quantization, self.context_length);
+        let precision = self.precision.unwrap_or(default);
         let layers = (0..self.config.layers).map(|layer| self.layer(layer)).collect::<Result<Vec<_>>>()?;
         let embedding = self.matrix(Weight::Embedding)?;
         let head = if self.config.tied { None } else { Some(self.matrix(Weight::Head)?) };
@@ -99,6 +112,7 @@ impl Sink {
             self.config,
             self.context_length,
             quantization,
+            precision,
             embedding,
             layers,
             final_norm,

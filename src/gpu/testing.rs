@@ -4,7 +4,7 @@ use super::device::{Device, Dispatch, encode};
 use super::network::State;
 use super::planes;
 use super::weights::Matrix;
-use crate::formats::{DType, quant};
+use crate::formats::{DType, ROW_GROUP, quant};
 
 /// Both sets of kernels on whatever adapter there is; Mesa's lavapipe will do.
 pub fn devices() -> [Device; 2] {
@@ -99,6 +99,57 @@ pub fn relative_error(a: &[f32], b: &[f64]) -> f64 {
     (difference / b.iter().map(|b| b * b).sum::<f64>()).sqrt()
 }
 
+/// The weights of one row out of planes, by the same formula as the kernels: the reference of `kernels/quant/*.wgsl`.
+pub fn dequantize_row(dtype: DType, columns: usize, data: &[Vec<u8>; planes::PLANES], row: usize) -> Vec<f32> {
+    let blocks = columns / planes::BLOCK;
+    let word =
+        |plane: usize, at: usize| u32::from_le_bytes(data[plane][at * 4..at * 4 + 4].try_into().expect("4 bytes"));
+    let half = |plane: usize, at: usize| {
+        half::f16::from_le_bytes(data[plane][at * 2..at * 2 + 2].try_into().expect("2 bytes")).to_f32()
+    };
+    let (group, lane) = (row / ROW_GROUP, row % ROW_GROUP);
+    let element = |e: usize| -> f32 {
+        let (b, i) = (e / planes::BLOCK, e % planes::BLOCK);
+        let scale = (group * blocks + b) * ROW_GROUP + lane;
+        let super_scale = (group * (blocks / 8) + b / 8) * ROW_GROUP + lane;
+        let nibble = || {
+            let byte = data[0][(row * blocks + b) * 16 + i % 16];
+            f32::from(byte >> (i / 16 * 4) & 15)
+        };
+        let fifth = || (word(3, row * blocks + b) >> i & 1) as f32 * 16.0;
+        let (q, s, m) = match dtype {
+            DType::F32 => (f32::from_bits(word(0, row * columns + e)), 1.0, 0.0),
+            DType::F16 => (half(0, row * columns + e), 1.0, 0.0),
+            DType::BF16 => {
+                let at = (row * columns + e) * 2;
+                let bits = u16::from_le_bytes([data[0][at], data[0][at + 1]]);
+                (half::bf16::from_bits(bits).to_f32(), 1.0, 0.0)
+            }
+            DType::Q4_0 => (nibble(), half(1, scale), half(1, scale) * 8.0),
+            DType::Q4_1 => (nibble(), half(1, scale * 2), -half(1, scale * 2 + 1)),
+            DType::Q5_0 => (nibble() + fifth(), half(1, scale), half(1, scale) * 16.0),
+            DType::Q5_1 => (nibble() + fifth(), half(1, scale * 2), -half(1, scale * 2 + 1)),
+            DType::Q8_0 => {
+                let byte = data[0][((row * 2 + i / 16) * blocks + b) * 16 + i % 16];
+                (f32::from(byte as i8), half(1, scale), 0.0)
+            }
+            DType::Q4_K | DType::Q5_K => {
+                let q = if dtype == DType::Q5_K { nibble() + fifth() } else { nibble() };
+                let s = half(2, super_scale * 2) * f32::from(data[1][scale * 2]);
+                (q, s, half(2, super_scale * 2 + 1) * f32::from(data[1][scale * 2 + 1]))
+            }
+            DType::Q6_K => {
+                let byte = data[3][(row * blocks + b) * 8 + i / 16 * 4 + i % 4];
+                let q = nibble() + f32::from(byte >> (i % 16 / 4 * 2) & 3) * 16.0;
+                let s = half(2, super_scale) * f32::from(data[1][scale * 2 + i / 16] as i8);
+                (q, s, s * 32.0)
+            }
+        };
+        s * q - m
+    };
+    (0..columns).map(element).collect()
+}
+
 #[test]
 fn planes_hold_every_bit() {
     let mut random = Random(1);
@@ -109,7 +160,7 @@ fn planes_hold_every_bit() {
         quant::dequantize(dtype, &bytes, &mut expected);
         let repacked = planes::repack(dtype, columns, &bytes);
         for (row, expected) in expected.chunks(columns).enumerate() {
-            let actual = planes::dequantize_row(dtype, columns, &repacked, row);
+            let actual = dequantize_row(dtype, columns, &repacked, row);
             let same = actual.iter().zip(expected).all(|(a, b)| a.to_bits() == b.to_bits() || (*a == 0.0 && *b == 0.0));
             assert!(same, "{} row {row}", dtype.name());
         }

@@ -41,7 +41,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// From a GGUF's metadata; `tensors` are those of the (first) file and tell the vocabulary's size and whether the
+    /// From a GGUF's metadata; `tensors` are those of the first file that has any, and tell the vocabulary's size and whether the
     /// head is tied.
     pub fn from_gguf(metadata: &Metadata, tensors: &[PlacedTensor]) -> Result<Self> {
         let architecture = metadata.get_str("general.architecture")?;
@@ -74,12 +74,12 @@ impl Config {
         let shape_of =
             |weight: Weight| tensors.iter().find(|t| weight_of(&t.info.name) == Some(weight)).map(|t| &t.info);
         let vocab = match (shape_of(Weight::Embedding), find("vocab_size")?, metadata.get("tokenizer.ggml.tokens")) {
-            (Some(embedding), ..) => embedding.rows(),
+            (Some(embedding), ..) => embedding.shape[0],
             (None, Some(size), _) => size,
             (None, None, Some(Value::Strings(tokens))) => tokens.len(),
             _ => return Err(Error::malformed("tensor \"token_embd.weight\" is missing")),
         };
-        // Of a split file only the first part is known yet; its metadata counts the tensors of all.
+        // Of a split file only one part is known yet; the metadata counts the tensors of all.
         let all_tensors = metadata.find_u32("split.tensors.count")?.map_or(tensors.len(), |count| count as usize);
         let tied = shape_of(Weight::Head).is_none()
             && (all_tensors == tensors.len() || all_tensors <= layers.saturating_mul(11).saturating_add(2));

@@ -16,6 +16,8 @@ pub struct Loader {
     /// Files complete before the current one, and files in all; 0 is unknown.
     files: (u32, u32),
     make_sink: Option<Box<SinkFactory>>,
+    /// Of a GGUF, until the model is known.
+    metadata: Option<Metadata>,
     model: Option<Loaded>,
     /// For a checkpoint of Hugging Face, and for a GGUF that brings none.
     tokenizer_json: Option<Vec<u8>>,
@@ -104,6 +106,7 @@ impl Loader {
             checked: false,
             files: (0, 0),
             make_sink: Some(make_sink),
+            metadata: None,
             model: None,
             tokenizer_json: None,
             seen: HashSet::new(),
@@ -139,9 +142,8 @@ impl Loader {
             self.check_header()?;
             self.checked = true;
         }
-        let Some(model) = &mut self.model else {
-            return Err(Error::internal("a header was accepted without a model"));
-        };
+        // A part without tensors comes before the model is known.
+        let Some(model) = &mut self.model else { return Ok(()) };
         let on_rows = &mut |tensor: &TensorInfo, first_row: usize, bytes: &[u8]| match role(&model.config, tensor)? {
             Some(weight) => model.sink.rows(weight, tensor, first_row, bytes),
             None => Ok(()),
@@ -209,7 +211,11 @@ impl Loader {
             }
             if part == 0 {
                 self.files.1 = parts;
-                let mut metadata = std::mem::take(metadata);
+                self.metadata = Some(std::mem::take(metadata));
+            }
+            // The first part of a split file may be metadata alone; what follows from the tensors waits for the next.
+            let known = !stream.tensors().is_empty() || part + 1 == parts;
+            if let Some(mut metadata) = self.metadata.take_if(|_| known) {
                 let config = Config::from_gguf(&metadata, stream.tensors())?;
                 let vocabulary = match &self.tokenizer_json {
                     Some(_) => None,
@@ -217,6 +223,9 @@ impl Loader {
                 };
                 let template = metadata.find_str("tokenizer.chat_template")?.map(Into::into);
                 self.begin(config, vocabulary, template)?;
+            }
+            if !known {
+                return Ok(());
             }
         }
         let tensors = match &self.file {

@@ -1,1 +1,16 @@
-//! One conversation: prompt to stream of events; knows no device.
+//! One conversation: prompt to a stream of events; stop rules, budget, prefix reuse, cancellation. It knows no device
+//! and no clock but the one it is given.
+
+mod engine;
+mod event;
+mod info;
+mod options;
+mod pool;
+mod reply;
+mod step;
+mod stop;
+
+pub use engine::{Clock, Engine};
+pub use event::{Event, FinishReason, ReplyResult, Timings, TokenLogprob, TokenLogprobs, Usage};
+pub use info::ModelInfo;
+pub use reply::Reply;

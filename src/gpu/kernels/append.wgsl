@@ -11,12 +11,13 @@ const TEAMS : u32 = $WG / TEAM;
 @group(0) @binding(0) var<storage, read_write> qkv : array<f32>;      // [token][head][head_dim]
 @group(0) @binding(1) var<storage, read> norms : array<f32>;          // q_norm [head_dim] | k_norm [head_dim]
 @group(0) @binding(2) var<storage, read> rope : array<vec2<f32>>;     // [position][head_dim/2] (cos, sin)
-@group(0) @binding(3) var<storage, read_write> kc : array<vec4<u32>>; // [pos/32][kv_head][head_dim/8][pos%32] 8 x f16
-@group(0) @binding(4) var<storage, read_write> vc : array<vec2<u32>>; // [pos/32][kv_head][pos%32][head_dim/4] 4 x f16
+#include kv
 
 #if TEAM > 1
 var<workgroup> part : array<f32, $WG>;
 #endif
+
+fn from_qkv(at : u32) -> vec4<f32> { return vec4<f32>(qkv[at], qkv[at + 1u], qkv[at + 2u], qkv[at + 3u]); }
 
 @compute @workgroup_size($WG)
 fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) lid : u32) {
@@ -58,19 +59,12 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
 #endif
   if (!live || row < HEADS) { return; }
   let head = (row - HEADS) % KV_HEADS;
-  let tile = (pos / 32u) * KV_HEADS + head;
+  let cell = (pos / 32u) * KV_HEADS + head;
   if (row < HEADS + KV_HEADS) {
     for (var d = lane; d < HD / 8u; d += TEAM) {
-      let at = base + d * 8u;
-      kc[(tile * (HD / 8u) + d) * 32u + pos % 32u] = vec4<u32>(
-        pack2x16float(vec2(qkv[at], qkv[at + 1u])), pack2x16float(vec2(qkv[at + 2u], qkv[at + 3u])),
-        pack2x16float(vec2(qkv[at + 4u], qkv[at + 5u])), pack2x16float(vec2(qkv[at + 6u], qkv[at + 7u])));
+      put_key(cell, d, pos % 32u, Eight(from_qkv(base + d * 8u), from_qkv(base + d * 8u + 4u)));
     }
   } else {
-    for (var d = lane; d < HD / 4u; d += TEAM) {
-      let at = base + d * 4u;
-      vc[(tile * 32u + pos % 32u) * (HD / 4u) + d] = vec2<u32>(
-        pack2x16float(vec2(qkv[at], qkv[at + 1u])), pack2x16float(vec2(qkv[at + 2u], qkv[at + 3u])));
-    }
+    for (var d = lane; d < HD / 4u; d += TEAM) { put_value(cell, pos % 32u, d, from_qkv(base + d * 4u)); }
   }
 }

@@ -12,6 +12,25 @@ use crate::model::Config;
 /// Positions of one tile of the cache's layouts.
 pub const TILE: usize = 32;
 
+/// How the KV cache holds numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Half the bytes; rounding moves logits by 2e-4 to 1e-3 of their norm, less than quantised weights do.
+    F16,
+    /// Exact.
+    F32,
+}
+
+impl Precision {
+    /// Bytes of a number.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F16 => 2,
+            Self::F32 => 4,
+        }
+    }
+}
+
 /// One layer's attention for one sequence.
 pub struct Attention<'a> {
     /// Heads and epsilon.
@@ -22,9 +41,11 @@ pub struct Attention<'a> {
     pub norms: &'a wgpu::Buffer,
     /// `[position][head_dim / 2]` (cos, sin)
     pub rope: &'a wgpu::Buffer,
-    /// Keys: `[position / 32][kv head][head_dim / 8][position % 32]`, 8 f16 each.
+    /// How the cache holds numbers.
+    pub precision: Precision,
+    /// Keys: `[position / 32][kv head][head_dim / 8][position % 32]`, 8 numbers each.
     pub keys: &'a wgpu::Buffer,
-    /// Values: `[position / 32][kv head][position % 32][head_dim / 4]`, 4 f16 each.
+    /// Values: `[position / 32][kv head][position % 32][head_dim / 4]`, 4 numbers each.
     pub values: &'a wgpu::Buffer,
     /// Whole results: `[token][head][head_dim]`; in fused decode partial ones: `[head][split][head_dim]`.
     pub y: &'a wgpu::Buffer,
@@ -50,6 +71,8 @@ impl Attention<'_> {
             .set("KV_HEADS", config.kv_heads)
             .set("G", group)
             .set("CHUNKS", config.head_dim.div_ceil(128))
+            .flag("KV_F32", self.precision == Precision::F32)
+            .set("KV_ACCESS", "read")
             .set("EPS", format!("{:e}", config.rms_eps))
             .set("SCALE", format!("{:e}", (config.head_dim as f32).sqrt().recip()));
         let read: [Binding; 5] = [
@@ -64,7 +87,7 @@ impl Attention<'_> {
             bindings.push((1, self.norms.as_entire_binding()));
             bindings.push((2, self.rope.as_entire_binding()));
             bindings.push((5, self.softmax.as_entire_binding()));
-            let defines = defines.flag("FUSED", true).set("NSPLIT", splits(device));
+            let defines = defines.flag("FUSED", true).set("NSPLIT", splits(device)).set("KV_ACCESS", "read_write");
             let grid = [config.kv_heads as u32, splits(device), 1];
             return Ok(vec![device.dispatch("attention", defines, &bindings, grid)?]);
         }
@@ -80,7 +103,7 @@ impl Attention<'_> {
             ];
             let heads = (config.heads + 2 * config.kv_heads) as u32;
             let threads = if device.software { 4 } else { WORKGROUP };
-            let defines = defines.clone().set("TEAM", team).set("WG", threads);
+            let defines = defines.clone().set("TEAM", team).set("WG", threads).set("KV_ACCESS", "read_write");
             device.dispatch("append", defines, &bindings, [heads.div_ceil(threads / team), 1, 1])?.for_tokens(1, 1)
         };
         let attend = if device.software {
@@ -131,13 +154,17 @@ mod tests {
         }
     }
 
-    fn f16(x: f64) -> f64 {
-        f64::from(half::f16::from_f32(x as f32).to_f32())
+    fn rounded(x: f64, precision: Precision) -> f64 {
+        match precision {
+            Precision::F16 => f64::from(half::f16::from_f32(x as f32).to_f32()),
+            Precision::F32 => x,
+        }
     }
 
-    /// One sequence's attention in f64, keys and values rounded to f16 as the cache holds them.
+    /// One sequence's attention in f64, keys and values rounded as the cache holds them.
     struct Reference<'a> {
         config: &'a Config,
+        precision: Precision,
         norms: &'a [f32],
         keys: Vec<Vec<f64>>, // [position][kv head · head_dim]
         values: Vec<Vec<f64>>,
@@ -163,10 +190,11 @@ mod tests {
             let Config { heads, kv_heads, head_dim, .. } = *self.config;
             let (query_norm, key_norm) = self.norms.split_at(head_dim);
             let position = self.keys.len();
+            let round = |x: f64| rounded(x, self.precision);
             let head = |index: usize| &qkv[index * head_dim..][..head_dim];
-            let key = (0..kv_heads).flat_map(|h| self.rotate(head(heads + h), key_norm, position)).map(f16).collect();
+            let key = (0..kv_heads).flat_map(|h| self.rotate(head(heads + h), key_norm, position)).map(round).collect();
             let value =
-                (0..kv_heads).flat_map(|h| head(heads + kv_heads + h).iter().map(|x| f16(f64::from(*x)))).collect();
+                (0..kv_heads).flat_map(|h| head(heads + kv_heads + h).iter().map(|x| round(f64::from(*x)))).collect();
             self.keys.push(key);
             self.values.push(value);
             let mut out = Vec::new();
@@ -194,14 +222,20 @@ mod tests {
     fn prefill_and_decode_match_the_reference_over_a_poisoned_cache() {
         let mut random = Random(4);
         for device in devices() {
-            for (heads, kv_heads, head_dim, prompt) in [(4, 2, 64, 70), (8, 2, 128, 31), (2, 1, 128, 300), (3, 3, 8, 1)]
-            {
+            for (precision, heads, kv_heads, head_dim, prompt) in [
+                (Precision::F16, 4, 2, 64, 70),
+                (Precision::F32, 4, 2, 64, 33),
+                (Precision::F16, 8, 2, 128, 31),
+                (Precision::F32, 2, 1, 128, 300),
+                (Precision::F16, 3, 3, 8, 1),
+            ] {
                 let config = config(heads, kv_heads, head_dim);
                 let rows = heads + 2 * kv_heads;
                 let (attention, splits) = (heads * head_dim, splits(&device));
                 let norms = random.numbers(2 * head_dim);
-                let mut reference = Reference { config: &config, norms: &norms, keys: Vec::new(), values: Vec::new() };
-                let poison = vec![0x7e00_7e00u32; 512 * kv_heads * head_dim / 2];
+                let mut reference =
+                    Reference { config: &config, precision, norms: &norms, keys: Vec::new(), values: Vec::new() };
+                let poison = vec![0x7fc0_7fc0u32; 512 * kv_heads * head_dim * precision.bytes() / 4];
                 let (keys, values) = (device.storage_of("keys", &poison), device.storage_of("values", &poison));
                 let tokens = prompt.max(8);
                 let y = device.storage("y", attention * tokens.max(splits as usize) * 4);
@@ -212,6 +246,7 @@ mod tests {
                     let (qkv, state) = (device.storage_of("qkv", qkv), state(&device, position, count));
                     let layer = Attention {
                         config: &config,
+                        precision,
                         qkv: &qkv,
                         norms: &norms,
                         rope: &rope,

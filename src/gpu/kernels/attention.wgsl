@@ -19,16 +19,13 @@ const NSPLIT : u32 = $NSPLIT;
 @group(0) @binding(0) var<storage, read> qkv : array<f32>;            // [head][head_dim]
 @group(0) @binding(1) var<storage, read> norms : array<f32>;          // q_norm [head_dim] | k_norm [head_dim]
 @group(0) @binding(2) var<storage, read> rope : array<vec2<f32>>;     // [position][head_dim/2] (cos, sin)
-@group(0) @binding(3) var<storage, read_write> kc : array<vec4<u32>>; // [pos/32][kv_head][head_dim/8][pos%32] 8 x f16
-@group(0) @binding(4) var<storage, read_write> vc : array<vec2<u32>>; // [pos/32][kv_head][pos%32][head_dim/4] 4 x f16
 @group(0) @binding(5) var<storage, read_write> softmax : array<vec2<f32>>;  // [head][split] (maximum, sum)
 @group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>;  // [head][split][head_dim/4], not normalised
 #else
 @group(0) @binding(0) var<storage, read> qkv : array<f32>;            // [token][head][head_dim]
-@group(0) @binding(3) var<storage, read> kc : array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> vc : array<vec2<u32>>;
 @group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>;  // [token][head][head_dim/4]
 #endif
+#include kv
 
 var<workgroup> query : array<vec4<f32>, G * HD4>; // scaled
 var<workgroup> scores : array<f32, 128 * G>;      // [team][query][position]
@@ -40,8 +37,10 @@ var<workgroup> team_sum : array<f32, 4 * G>;
 var<workgroup> heads : array<f32, (G + 1u) * HD>; // queries and the new key, rotated
 #endif
 
-fn four(a : u32, b : u32) -> vec4<f32> { return vec4<f32>(unpack2x16float(a), unpack2x16float(b)); }
-fn round16(v : vec4<f32>) -> vec4<f32> { return four(pack2x16float(v.xy), pack2x16float(v.zw)); }
+#if FUSED
+fn from_heads(at : u32) -> vec4<f32> { return vec4<f32>(heads[at], heads[at + 1u], heads[at + 2u], heads[at + 3u]); }
+#endif
+fn from_qkv(at : u32) -> vec4<f32> { return vec4<f32>(qkv[at], qkv[at + 1u], qkv[at + 2u], qkv[at + 3u]); }
 
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) lid : u32) {
@@ -74,13 +73,12 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
     workgroupBarrier();
   }
   for (var i = lid; i < G * HD4; i += 128u) {
-    query[i] = vec4<f32>(heads[i * 4u], heads[i * 4u + 1u], heads[i * 4u + 2u], heads[i * 4u + 3u]) * $SCALE;
+    query[i] = from_heads(i * 4u) * $SCALE;
   }
 #else
   let cached = pos + 1u;
   for (var i = lid; i < G * HD4; i += 128u) {
-    let at = (token * ROWS + kv * G) * HD + i * 4u;
-    query[i] = vec4<f32>(qkv[at], qkv[at + 1u], qkv[at + 2u], qkv[at + 3u]) * $SCALE;
+    query[i] = from_qkv((token * ROWS + kv * G) * HD + i * 4u) * $SCALE;
   }
 #endif
   workgroupBarrier();
@@ -107,10 +105,9 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
       s$g = 0.0;
 #end
       for (var d = 0u; d < HD / 8u; d++) {
-        let k = kc[(cell * (HD / 8u) + d) * 32u + lane];
-        let k0 = four(k.x, k.y); let k1 = four(k.z, k.w);
+        let k = key(cell, d, lane);
 #for g in 0..$G
-        s$g += dot(query[${g}u * HD4 + d * 2u], k0) + dot(query[${g}u * HD4 + d * 2u + 1u], k1);
+        s$g += dot(query[${g}u * HD4 + d * 2u], k.a) + dot(query[${g}u * HD4 + d * 2u + 1u], k.b);
 #end
       }
     }
@@ -138,8 +135,7 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
     for (var j = 0u; j < count; j++) {
 #for c in 0..$CHUNKS
       if (lane + ${c}u * 32u < HD4) {
-        let w = vc[(cell * 32u + j) * HD4 + lane + ${c}u * 32u];
-        let v = four(w.x, w.y);
+        let v = value(cell, j, lane + ${c}u * 32u);
 #for g in 0..$G
         o${g}_$c += scores[team * 32u * G + ${g}u * 32u + j] * v;
 #end
@@ -169,11 +165,9 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
     var score = -1e30;
 #if FUSED
     if (split == 0u) {
-      // The key is rounded as the cache will hold it.
       score = 0.0;
       for (var i = lane; i < HD4; i += 32u) {
-        let at = at_key + i * 4u;
-        score += dot(query[${g}u * HD4 + i], round16(vec4<f32>(heads[at], heads[at + 1u], heads[at + 2u], heads[at + 3u])));
+        score += dot(query[${g}u * HD4 + i], rounded(from_heads(at_key + i * 4u)));
       }
       part[lid] = score;
     }
@@ -197,8 +191,7 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
       var out = acc[lane] + acc[lane + 32u] + acc[lane + 64u] + acc[lane + 96u];
 #if FUSED
       if (split == 0u) {
-        let at = at_value + d * 4u;
-        out += fresh * round16(vec4<f32>(qkv[at], qkv[at + 1u], qkv[at + 2u], qkv[at + 3u]));
+        out += fresh * rounded(from_qkv(at_value + d * 4u));
       }
       y[(head * NSPLIT + split) * HD4 + d] = out;
 #else
@@ -216,16 +209,9 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
   if (split == 0u) {
     let cell = (pos / 32u) * KV_HEADS + kv;
     for (var d = lid; d < HD / 8u; d += 128u) {
-      let at = at_key + d * 8u;
-      kc[(cell * (HD / 8u) + d) * 32u + pos % 32u] = vec4<u32>(
-        pack2x16float(vec2(heads[at], heads[at + 1u])), pack2x16float(vec2(heads[at + 2u], heads[at + 3u])),
-        pack2x16float(vec2(heads[at + 4u], heads[at + 5u])), pack2x16float(vec2(heads[at + 6u], heads[at + 7u])));
+      put_key(cell, d, pos % 32u, Eight(from_heads(at_key + d * 8u), from_heads(at_key + d * 8u + 4u)));
     }
-    for (var d = lid; d < HD4; d += 128u) {
-      let at = at_value + d * 4u;
-      vc[(cell * 32u + pos % 32u) * HD4 + d] = vec2<u32>(
-        pack2x16float(vec2(qkv[at], qkv[at + 1u])), pack2x16float(vec2(qkv[at + 2u], qkv[at + 3u])));
-    }
+    for (var d = lid; d < HD4; d += 128u) { put_value(cell, pos % 32u, d, from_qkv(at_value + d * 4u)); }
   }
 #endif
 }

@@ -8,11 +8,9 @@ const ROWS : u32 = HEADS + 2u * KV_HEADS;
 
 #include state
 @group(0) @binding(0) var<storage, read> qkv : array<vec4<f32>>;     // [token][head][head_dim/4]
-@group(0) @binding(3) var<storage, read> kc : array<vec4<u32>>;      // [pos/32][kv_head][head_dim/8][pos%32] 8 x f16
-@group(0) @binding(4) var<storage, read> vc : array<vec2<u32>>;      // [pos/32][kv_head][pos%32][head_dim/4] 4 x f16
 @group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>; // [token][head][head_dim/4]
 
-fn four(a : u32, b : u32) -> vec4<f32> { return vec4<f32>(unpack2x16float(a), unpack2x16float(b)); }
+#include kv
 
 @compute @workgroup_size($WG)
 fn main(@builtin(global_invocation_id) id : vec3<u32>) {
@@ -28,18 +26,17 @@ fn main(@builtin(global_invocation_id) id : vec3<u32>) {
   var top = -1e30; var sum = 0.0;
   let end = state.pos + token + 1u;
   for (var p = 0u; p < end; p++) {
-    let tile = (p / 32u) * KV_HEADS + kv;
+    let cell = (p / 32u) * KV_HEADS + kv;
     var s = 0.0;
     for (var d = 0u; d < HD / 8u; d++) {
-      let k = kc[(tile * (HD / 8u) + d) * 32u + p % 32u];
-      s += dot(q[d * 2u], four(k.x, k.y)) + dot(q[d * 2u + 1u], four(k.z, k.w));
+      let k = key(cell, d, p % 32u);
+      s += dot(q[d * 2u], k.a) + dot(q[d * 2u + 1u], k.b);
     }
     let higher = max(top, s);
     let keep = exp(top - higher); let e = exp(s - higher);
     top = higher; sum = sum * keep + e;
     for (var d = 0u; d < HD4; d++) {
-      let v = vc[(tile * 32u + p % 32u) * HD4 + d];
-      o[d] = o[d] * keep + e * four(v.x, v.y);
+      o[d] = o[d] * keep + e * value(cell, p % 32u, d);
     }
   }
   for (var d = 0u; d < HD4; d++) { y[(token * HEADS + head) * HD4 + d] = o[d] / sum; }

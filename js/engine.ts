@@ -1,0 +1,76 @@
+// The wasm engine as its glue code exports it; two files, one for WebGPU and one for the CPU, with the same exports.
+
+import type { PlainChatOptions } from './protocol.js';
+import type { Device, Message, ReplyEvent } from './types.js';
+
+/** How a model's bytes are to be taken. */
+export interface LoaderOptions {
+  format: 'gguf' | 'safetensors';
+  contextLength?: number;
+  /** Take a software adapter too. */
+  insist: boolean;
+  /** The text of `config.json`, with safetensors. */
+  configJson?: string;
+  /** The bytes of `tokenizer.json`: needed with safetensors, used instead of the file's own vocabulary with GGUF. */
+  tokenizerJson?: Uint8Array;
+}
+
+/** Takes the bytes of a model in order. Freed by {@link Loader.finish}, or by the caller when it fails. */
+export interface Loader {
+  push(bytes: Uint8Array): void;
+  /** What follows belongs to the next file of a split model. */
+  nextFile(): void;
+  finish(): Promise<Engine>;
+  free(): void;
+}
+
+/** What the engine knows of its model. */
+export interface EngineInfo {
+  name?: string;
+  architecture: string;
+  parameters: number;
+  quantization: string;
+  contextLength: number;
+  maxContextLength: number;
+  vocabularySize: number;
+  weightBytes: number;
+  kvCacheBytes: number;
+  adapter?: string;
+}
+
+/** A loaded model. No call while one of its promises is pending. */
+export interface Engine {
+  info(): EngineInfo;
+  tokenize(text: string): Uint32Array<ArrayBuffer>;
+  detokenize(ids: Uint32Array): string;
+  applyChatTemplate(messages: Message[], options: PlainChatOptions): string;
+  countTokens(messages: Message[], options: PlainChatOptions): number;
+  logits(ids: Uint32Array): Promise<Float32Array<ArrayBuffer>>;
+  /** Starts a reply and returns its number. */
+  chat(messages: Message[], options: PlainChatOptions): number;
+  complete(prompt: string, options: PlainChatOptions): number;
+  /** One bounded piece of work for a reply; the last one yields `done`. */
+  step(reply: number): Promise<ReplyEvent[]>;
+  abort(reply: number): void;
+  skipThinking(reply: number): void;
+  prefill(messages: Message[], options: PlainChatOptions): Promise<void>;
+  free(): void;
+}
+
+interface EngineModule {
+  default(init: { module_or_path: URL }): Promise<unknown>;
+  Loader: { open(options: LoaderOptions): Promise<Loader> };
+}
+
+/**
+ * Fetches and instantiates the engine of a device. The addresses stand here in the form every bundler takes for a file
+ * to ship as it is; the glue code is imported from there, so that a bundler's worker format does not matter.
+ */
+export async function importEngine(device: Device): Promise<EngineModule> {
+  const [glue, wasm] = device === 'webgpu'
+    ? [new URL('./engine-gpu.js', import.meta.url), new URL('./engine-gpu.wasm', import.meta.url)]
+    : [new URL('./engine-cpu.js', import.meta.url), new URL('./engine-cpu.wasm', import.meta.url)];
+  const engine: EngineModule = await import(/* webpackIgnore: true */ /* @vite-ignore */ glue.href);
+  await engine.default({ module_or_path: wasm });
+  return engine;
+}

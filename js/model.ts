@@ -1,0 +1,200 @@
+// A loaded model as the page sees it: every method is a call over the channel to the engine's thread.
+
+import { aborted, Qwen3Error } from './errors.js';
+import { checkLoadOptions, show } from './options.js';
+import { Bodies, pageHandlers } from './page.js';
+import { Channel, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainChatOptions, type PlainLoadOptions } from './protocol.js';
+import { Reply, type ReplySink } from './reply.js';
+import { plainSource } from './source.js';
+import type { ChatOptions, LoadOptions, Message, ModelInfo, ModelSource } from './types.js';
+
+type HostChannel = Channel<HostCalls, PageCalls, HostNotice, PageNotice>;
+
+/** The engine's thread, and how to end it. */
+interface Thread {
+  channel: HostChannel;
+  end(): void;
+}
+
+/** Loads a model; see {@link ModelSource} and {@link LoadOptions}. Rejects with a {@link Qwen3Error}, leaving nothing half-loaded. */
+export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
+  checkLoadOptions(options);
+  if (typeof Worker === 'undefined' && typeof window === 'undefined') {
+    throw new Qwen3Error('invalid-argument', 'loadModel runs in a browser, and this is none', {
+      hint: 'importing the package is fine anywhere: call loadModel in the page',
+    });
+  }
+  const { signal } = options;
+  if (hasFired(signal)) throw aborted(signal);
+  const ended = new AbortController();
+  const bodies = new Bodies();
+  const plain = plainSource(source, (stream) => bodies.hold(stream));
+  const replies = new Map<number, ReplySink>();
+  const thread = await startThread(options, bodies, ended.signal, (notice) => {
+    if (notice.type === 'progress') options.onProgress?.(notice.progress);
+    else if (notice.type === 'event') replies.get(notice.reply)?.event(notice.event);
+    else bodies.cancel(notice.body);
+  });
+  const stop = (): void => {
+    ended.abort();
+    bodies.cancelAll();
+    thread.end();
+  };
+  const cancel = (): void => thread.channel.notify({ type: 'cancelLoad' });
+  signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    const info = await thread.channel.call('load', plain, plainOptions(options));
+    if (hasFired(signal)) throw aborted(signal);
+    return new Model(info, thread.channel, replies, stop);
+  } catch (error) {
+    stop();
+    throw hasFired(signal) ? aborted(signal) : error;
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+  }
+}
+
+function hasFired(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
+}
+
+function plainOptions(options: LoadOptions): PlainLoadOptions {
+  const { device = 'auto', cache = 'indexeddb', headers = {}, contextLength } = options;
+  const plain: PlainLoadOptions = { device, cache, headers: { ...headers }, pageFetch: options.fetch !== undefined };
+  if (contextLength !== undefined) plain.contextLength = contextLength;
+  return plain;
+}
+
+async function startThread(options: LoadOptions, bodies: Bodies, ended: AbortSignal, onNotice: (notice: HostNotice) => void): Promise<Thread> {
+  const handlers = pageHandlers(bodies, options.fetch, ended);
+  const gone = new Qwen3Error('invalid-argument', 'the model has been unloaded', { hint: 'load it again' });
+  if (options.worker === false) {
+    const { serve } = await import('./host.js');
+    const { port1, port2 } = new MessageChannel();
+    const channel: HostChannel = new Channel(port1, handlers, onNotice);
+    serve(port2);
+    port1.start();
+    port2.start();
+    return {
+      channel,
+      end() {
+        channel.close(gone);
+        port1.close();
+      },
+    };
+  }
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'qwen3-web' });
+  const channel: HostChannel = new Channel(worker, handlers, onNotice);
+  worker.addEventListener('error', (event) => {
+    event.preventDefault();
+    channel.close(new Qwen3Error('internal', event.message ? `the worker failed: ${event.message}` : 'the worker could not be started', {
+      hint: 'worker.js must be served beside the package with a JavaScript MIME type, and worker-src of the CSP must allow it; with Vite in development, set optimizeDeps.exclude: [\'qwen3-web\']',
+    }));
+  });
+  return {
+    channel,
+    end() {
+      worker.terminate();
+      channel.close(gone);
+    },
+  };
+}
+
+/** A loaded model. Calls may overlap: replies and other work on the device run one after the other. */
+export class Model {
+  readonly info: ModelInfo;
+  readonly #host: HostChannel;
+  readonly #replies: Map<number, ReplySink>;
+  readonly #stop: () => void;
+  #nextReply = 0;
+  #unloading: Promise<void> | undefined;
+
+  /** Use `loadModel`. */
+  constructor(info: ModelInfo, host: HostChannel, replies: Map<number, ReplySink>, stop: () => void) {
+    this.info = info;
+    this.#host = host;
+    this.#replies = replies;
+    this.#stop = stop;
+  }
+
+  /** Answers a conversation, whose last message is the user's or a tool's. */
+  chat(messages: Message[], options: ChatOptions = {}): Reply {
+    return this.#start(options, (reply, plain) => this.#host.call('chat', reply, messages, plain));
+  }
+
+  /** Goes on from a raw text, without a chat template. */
+  complete(prompt: string, options: ChatOptions = {}): Reply {
+    return this.#start(options, (reply, plain) => this.#host.call('complete', reply, prompt, plain));
+  }
+
+  /** Takes a conversation into the KV cache while the user still types. */
+  prefill(messages: Message[], options: ChatOptions = {}): Promise<void> {
+    return this.#host.call('prefill', messages, withoutSignal(options));
+  }
+
+  /** The ids of a text; control tokens written in it are text. */
+  tokenize(text: string): Promise<Uint32Array> {
+    return this.#host.call('tokenize', text);
+  }
+
+  /** The text of ids. */
+  async detokenize(ids: ArrayLike<number>): Promise<string> {
+    return this.#host.call('detokenize', tokenIds(ids));
+  }
+
+  /** The exact prompt of a conversation. */
+  applyChatTemplate(messages: Message[], options: ChatOptions = {}): Promise<string> {
+    return this.#host.call('applyChatTemplate', messages, withoutSignal(options));
+  }
+
+  /** How many tokens that prompt has. */
+  countTokens(messages: Message[], options: ChatOptions = {}): Promise<number> {
+    return this.#host.call('countTokens', messages, withoutSignal(options));
+  }
+
+  /** Logits for the position after the last of `ids`: `[vocabularySize]`. */
+  async logits(ids: ArrayLike<number>): Promise<Float32Array> {
+    return this.#host.call('logits', tokenIds(ids));
+  }
+
+  /** Gives back all memory of the model; replies under way end with what they have. */
+  unload(): Promise<void> {
+    this.#unloading ??= this.#host.call('unload').catch(() => undefined).then(this.#stop);
+    return this.#unloading;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.unload();
+  }
+
+  #start(options: ChatOptions, call: (reply: number, options: PlainChatOptions) => Promise<void>): Reply {
+    const { signal } = options;
+    const number = this.#nextReply++;
+    const abort = (): void => this.#host.notify({ type: 'abort', reply: number });
+    const controls = { abort, skipThinking: () => this.#host.notify({ type: 'skipThinking', reply: number }) };
+    return new Reply(controls, (sink) => {
+      this.#replies.set(number, sink);
+      signal?.addEventListener('abort', abort, { once: true });
+      call(number, withoutSignal(options)).catch((error: unknown) => sink.fail(error)).finally(() => {
+        signal?.removeEventListener('abort', abort);
+        this.#replies.delete(number);
+      });
+      // After the call, so that the engine's side already knows the reply.
+      if (signal?.aborted === true) abort();
+    });
+  }
+}
+
+function withoutSignal({ signal, ...plain }: ChatOptions): PlainChatOptions {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new Qwen3Error('invalid-argument', `the option signal must be an AbortSignal, got ${show(signal)}`);
+  }
+  return plain;
+}
+
+function tokenIds(ids: ArrayLike<number>): Uint32Array {
+  const numbers = Array.from(ids);
+  const wrong = numbers.find((id) => !Number.isInteger(id) || id < 0 || id > 0xffff_ffff);
+  if (wrong !== undefined) throw new Qwen3Error('invalid-argument', `a token id must be a non-negative integer, got ${show(wrong)}`);
+  return Uint32Array.from(numbers);
+}

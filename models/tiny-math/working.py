@@ -1,0 +1,135 @@
+"""Worked arithmetic: every function returns (text, value) where the text is the working a person could follow.
+
+Long operations are written column by column from the right. Each column is two digits, carry first:
+    347+285=[12,13,06]632      7+5=12, 4+8+1=13, 3+2+1=06
+    432-285=[17,14,01]147      borrow first: 12-5=7 with a borrow, 3-1-8 -> 4 with a borrow, 4-1-2=1
+    384*7=[28,58,26]2688       4*7=28, 8*7+2=58, 3*7+5=26
+    7404/6=[11,22,32,40]1234   from the left, quotient digit then remainder
+so that every step needs two digits and one carry only.
+"""
+
+from math import gcd
+
+
+def digits(n):
+    return [int(d) for d in str(n)]
+
+
+def add(a, b):
+    """a+b for a, b >= 0."""
+    if a < 100 and b < 100:
+        return f"{a}+{b}={a + b}", a + b
+    columns, carry, x, y = [], 0, digits(a)[::-1], digits(b)[::-1]
+    for i in range(max(len(x), len(y))):
+        s = (x[i] if i < len(x) else 0) + (y[i] if i < len(y) else 0) + carry
+        columns.append(f"{s:02d}")
+        carry = s // 10
+    return f"{a}+{b}=[{','.join(columns)}]{a + b}", a + b
+
+
+def subtract(a, b):
+    """a-b for a >= b >= 0."""
+    if a < 100:
+        return f"{a}-{b}={a - b}", a - b
+    columns, borrow, x, y = [], 0, digits(a)[::-1], digits(b)[::-1]
+    for i in range(len(x)):
+        s = x[i] - (y[i] if i < len(y) else 0) - borrow
+        borrow = int(s < 0)
+        columns.append(f"{borrow}{s + 10 * borrow}")
+    return f"{a}-{b}=[{','.join(columns)}]{a - b}", a - b
+
+
+def signed_sum(a, b):
+    """a+b for any signs, reduced to one operation on magnitudes."""
+    if a >= 0 and b >= 0:
+        return add(a, b)
+    if a < 0 and b < 0:
+        return negated(*add(-a, -b))
+    positive, negative = max(a, b), -min(a, b)
+    if positive >= negative:
+        return subtract(positive, negative)
+    return negated(*subtract(negative, positive))
+
+
+def negated(text, v):
+    left, right = text.split("=", 1)
+    return f"{text} → -{v}" if "[" in right else f"-({left})=-{right}", -v
+
+
+def multiply(a, b):
+    """a*b for a, b >= 0: one line for a single digit, else partial products and their running sum."""
+    if a == b and 10 <= a < 100:
+        return f"{a}*{a}={a * a}", a * a
+    if min(a, b) < 10 and max(a, b) < 100:
+        return f"{a}*{b}={a * b}", a * b
+    if a < b:
+        a, b = b, a
+    if b < 10:
+        columns, carry = [], 0
+        for d in digits(a)[::-1]:
+            s = d * b + carry
+            columns.append(f"{s:02d}")
+            carry = s // 10
+        return f"{a}*{b}=[{','.join(columns)}]{a * b}", a * b
+    lines, total = [], None
+    for place, d in enumerate(digits(b)[::-1]):
+        if d == 0:
+            continue
+        text, v = multiply(a, d)
+        lines.append(text)
+        v *= 10**place
+        if total is None:
+            total = v
+        else:
+            text, total = add(total, v)
+            lines.append(text)
+    lines.append(f"{a}*{b}={a * b}")
+    return "; ".join(lines), a * b
+
+
+def divide(a, b):
+    """a/b exactly, a >= 0, b > 0."""
+    if a < 100 and b < 10:
+        return f"{a}/{b}={a // b}", a // b
+    if b < 10:
+        steps, r = [], 0
+        for d in digits(a):
+            q, r = divmod(10 * r + d, b)
+            steps.append(f"{q}{r}")
+        return f"{a}/{b}=[{','.join(steps)}]{a // b}", a // b
+    steps, r = [], 0
+    for d in digits(a):
+        n = 10 * r + d
+        q, r = divmod(n, b)
+        if q:
+            steps.append(f"{n}-{q}*{b}={n}-{q * b}={r}")
+        elif steps:
+            steps.append(f"{n}: 0")
+    steps.append(f"{a}/{b}={a // b}")
+    return "; ".join(steps), a // b
+
+
+def fraction(n, d):
+    """A reduced fraction as text: -1/3, 5."""
+    if d < 0:
+        n, d = -n, -d
+    g = gcd(n, d)
+    n, d = n // g, d // g
+    return str(n) if d == 1 else f"{n}/{d}"
+
+
+def reduce(n, d):
+    """n/d brought to lowest terms one prime at a time: '154/28 ÷2=77/14 ÷7=11/2'."""
+    text = f"{n}/{d}"
+    if d < 0:
+        n, d = -n, -d
+        text += f"={n}/{d}"
+    if n == 0:
+        return text + "=0", "0"
+    while d > 1 and (g := gcd(n, d)) > 1:
+        p = next(p for p in range(2, g + 1) if g % p == 0)
+        n, d = n // p, d // p
+        text += f" ÷{p}={n}/{d}" if d > 1 else f" ÷{p}={n}"
+    if d == 1 and not text.endswith(f"={n}"):
+        text += f"={n}"
+    return text, fraction(n, d)

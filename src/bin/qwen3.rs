@@ -1,2 +1,0 @@
-//! The same engine in a terminal.
-fn main() {}

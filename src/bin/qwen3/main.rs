@@ -1,0 +1,129 @@
+//! The same engine in a terminal.
+
+mod bench;
+mod chat;
+mod inspect;
+mod logits;
+mod source;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pollster::block_on;
+use qwen3_web::error::{Error, Result};
+use qwen3_web::model::{Loaded, SinkFactory};
+use qwen3_web::session::Engine;
+use qwen3_web::{cpu, gpu};
+
+use source::Source;
+
+/// Positions of KV cache when the caller does not say, at most the model's own.
+const DEFAULT_CONTEXT: usize = 4096;
+
+/// Qwen3 language models: chat, look at logits, measure, inspect.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answer one prompt.
+    Chat(chat::Arguments),
+    /// Write the logits after a sequence of tokens.
+    Logits(logits::Arguments),
+    /// Measure prefill and decode.
+    Bench(bench::Arguments),
+    /// Check a model file and say what it holds, without a device.
+    Inspect(inspect::Arguments),
+}
+
+/// The model and where it runs.
+#[derive(Args)]
+struct Model {
+    /// A GGUF (of a split one any part), or a folder of safetensors.
+    #[arg(long = "model", value_name = "FILE")]
+    file: String,
+    /// What computes: by default the GPU if there is a real one, else the CPU.
+    #[arg(long)]
+    device: Option<DeviceName>,
+    /// Positions of KV cache.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    context_length: Option<u32>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DeviceName {
+    /// Vulkan, Metal or DX12; a software adapter too.
+    Gpu,
+    /// One thread of this machine's processor.
+    Cpu,
+}
+
+impl Model {
+    /// Reads the whole model onto its device. `needed` is the context to give where the caller did not say.
+    fn load(&self, needed: usize) -> Result<Loaded> {
+        let source = Source::find(&self.file)?;
+        let asked = self.context_length.map(|length| length as usize);
+        let context = move |max_context: usize| asked.unwrap_or(needed.min(max_context));
+        let on_gpu = |device: gpu::Device| -> Box<SinkFactory> {
+            Box::new(move |config| Ok(Box::new(gpu::Sink::new(&device, config, context(config.max_context))?)))
+        };
+        let on_cpu = || -> Box<SinkFactory> {
+            Box::new(move |config| Ok(Box::new(cpu::Sink::new(config, context(config.max_context))?)))
+        };
+        let make_sink = match self.device {
+            Some(DeviceName::Cpu) => on_cpu(),
+            Some(DeviceName::Gpu) => on_gpu(block_on(open(true))?),
+            None => match block_on(open(false)) {
+                Ok(device) => on_gpu(device),
+                Err(error) => {
+                    eprintln!("note: on the CPU, because {}", error.message);
+                    on_cpu()
+                }
+            },
+        };
+        source.load(make_sink)
+    }
+
+    /// The model ready to talk.
+    fn engine(&self) -> Result<Engine> {
+        let begun = Instant::now();
+        let clock = Box::new(move || begun.elapsed().as_secs_f64() * 1000.0);
+        block_on(Engine::load(self.load(DEFAULT_CONTEXT)?, clock))
+    }
+}
+
+/// A device that computes right.
+async fn open(accept_software: bool) -> Result<gpu::Device> {
+    let device = gpu::Device::open(accept_software).await?;
+    gpu::self_test(&device).await?;
+    Ok(device)
+}
+
+/// What a file operation failed with.
+fn io_error(what: &str, path: &std::path::Path, error: std::io::Error) -> Error {
+    Error::invalid(format!("cannot {what} {}: {error}", path.display()))
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Chat(arguments) => chat::run(&arguments),
+        Command::Logits(arguments) => logits::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error ({}): {}", error.kind.code(), error.message);
+            if !error.hint.is_empty() {
+                eprintln!("hint: {}", error.hint);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

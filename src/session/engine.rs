@@ -1,0 +1,358 @@
+//! The engine: a resident model, its tokenizer, and the replies it makes, moved on one bounded piece of device work at a
+//! time so that whoever drives it can do something else in between.
+
+use serde_json::Value;
+
+use super::event::{Event, FinishReason};
+use super::info::ModelInfo;
+use super::options::{Call, Options};
+use super::pool::Pool;
+use super::reply::{Phase, Reply, Requests, Times};
+use super::stop::StopFilter;
+use crate::chat::message::{Message, Role, messages as read_messages};
+use crate::chat::presets::{NON_THINKING, THINKING, will_think};
+use crate::chat::reply::{Parser, Start, Tags};
+use crate::chat::template::{Piece, Prompt, prompt as render};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Config, Loaded, Runtime, Vocabulary};
+use crate::sampling::philox4x32_10;
+use crate::tokenizer::{Decoder, GgufVocabulary, Segment, Tokenizer};
+
+/// Milliseconds since any fixed moment.
+pub type Clock = Box<dyn Fn() -> f64>;
+
+/// A resident model that replies.
+pub struct Engine {
+    pub(super) runtime: Box<dyn Runtime>,
+    config: Config,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) clock: Clock,
+    pub(super) tags: Tags,
+    /// Tokens that end a reply.
+    pub(super) eos: Vec<u32>,
+    pub(super) pool: Pool,
+    replies: u32,
+}
+
+/// A prompt ready to be read.
+struct Ready {
+    /// When the call came.
+    called: f64,
+    tokens: Vec<u32>,
+    start: Start,
+    events: Vec<Event>,
+}
+
+impl Engine {
+    /// Puts a resident model and its tokenizer together. `unsupported-model` if the tokenizer has not the tokens that
+    /// begin and end a turn, or has more tokens than the model.
+    pub fn new(runtime: Box<dyn Runtime>, config: Config, tokenizer: Tokenizer, clock: Clock) -> Result<Self> {
+        for turn in ["<|im_start|>", "<|im_end|>"] {
+            if tokenizer.added_id(turn).is_none() {
+                return Err(Error::unsupported(format!(
+                    "expected a tokenizer with the control token {turn}, got none"
+                )));
+            }
+        }
+        if tokenizer.vocabulary_size() > config.vocab {
+            return Err(Error::malformed(format!(
+                "expected a tokenizer of at most {} tokens, got {}",
+                config.vocab,
+                tokenizer.vocabulary_size()
+            )));
+        }
+        let tags = Tags {
+            think: tokenizer.added_id("<think>"),
+            end_think: tokenizer.added_id("</think>"),
+            tool_call: tokenizer.added_id("<tool_call>"),
+            end_tool_call: tokenizer.added_id("</tool_call>"),
+        };
+        let eos = ["<|im_end|>", "<|endoftext|>"].iter().filter_map(|end| tokenizer.added_id(end)).collect();
+        Ok(Self { runtime, config, tokenizer, clock, tags, eos, pool: Pool::default(), replies: 0 })
+    }
+
+    /// Brings a loaded model onto its device and puts the engine together.
+    pub async fn load(loaded: Loaded, clock: Clock) -> Result<Self> {
+        let Loaded { config, vocabulary, sink, .. } = loaded;
+        let (tokenizer, eos) = match &vocabulary {
+            Vocabulary::TokenizerJson(json) => (Tokenizer::from_json(json)?, None),
+            Vocabulary::Gguf { model, pre, tokens, types, merges, eos, .. } => {
+                (Tokenizer::from_gguf(GgufVocabulary { model, pre, tokens, types, merges })?, *eos)
+            }
+        };
+        // The lists are in the tokenizer now, and the device may need the room.
+        drop(vocabulary);
+        let runtime = sink.finish().await?;
+        let mut engine = Self::new(runtime, config, tokenizer, clock)?;
+        engine.eos.extend(eos.filter(|eos| !engine.eos.contains(eos)));
+        Ok(engine)
+    }
+
+    /// What is loaded and where.
+    pub fn info(&self) -> ModelInfo {
+        ModelInfo::new(&self.config, self.runtime.info())
+    }
+
+    /// Ids of text as Hugging Face's `encode` gives them: what spells a control token becomes it, so that a prompt from
+    /// [`Engine::apply_chat_template`] gives its ids. The messages of a conversation are never read this way.
+    pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
+        self.tokenizer.encode_matching_added(text)
+    }
+
+    /// Text of ids, control tokens included.
+    pub fn detokenize(&self, ids: &[u32]) -> String {
+        self.tokenizer.decode(ids)
+    }
+
+    /// The prompt that these messages make, as text.
+    pub fn apply_chat_template(&self, messages: &Value, options: &Value) -> Result<String> {
+        let options = Options::read(options, Call::Chat, self.config.vocab)?;
+        Ok(render(&read_messages(messages)?, &options.settings)?.text())
+    }
+
+    /// Tokens of the prompt that these messages make.
+    pub fn count_tokens(&self, messages: &Value, options: &Value) -> Result<usize> {
+        let options = Options::read(options, Call::Chat, self.config.vocab)?;
+        Ok(self.encode(&render(&read_messages(messages)?, &options.settings)?)?.len())
+    }
+
+    /// Begins a reply to a conversation. Its events come from [`Engine::step`].
+    pub fn chat(&mut self, messages: &Value, options: &Value) -> Result<Reply> {
+        let called = (self.clock)();
+        let options = Options::read(options, Call::Chat, self.config.vocab)?;
+        let messages = read_messages(messages)?;
+        let thinks = will_think(&messages, options.settings.enable_thinking);
+        let mut ready = self.fit(messages, &options)?;
+        ready.called = called;
+        let seed = self.seed(&options);
+        let sampling = options.sampling(if thinks { THINKING } else { NON_THINKING }, seed);
+        if thinks && sampling.temperature == 0.0 {
+            ready.events.push(Event::Notice {
+                code: "greedy-thinking",
+                message: "greedy decoding in thinking mode can repeat without end; Qwen3's card advises against it"
+                    .into(),
+            });
+        }
+        let tools = !options.settings.tools.is_empty();
+        let tags = if tools { self.tags } else { Tags { tool_call: None, end_tool_call: None, ..self.tags } };
+        self.begin(ready, sampling, tags, options)
+    }
+
+    /// Begins a reply to raw text, in which control tokens count.
+    pub fn complete(&mut self, prompt: &str, options: &Value) -> Result<Reply> {
+        let called = (self.clock)();
+        let options = Options::read(options, Call::Complete, self.config.vocab)?;
+        let tokens = self.tokenize(prompt)?;
+        if tokens.is_empty() {
+            return Err(Error::invalid("prompt: expected some text, got none"));
+        }
+        self.check_fits(tokens.len())?;
+        let seed = self.seed(&options);
+        let sampling = options.sampling(if options.settings.enable_thinking { THINKING } else { NON_THINKING }, seed);
+        self.begin(Ready { called, tokens, start: Start::MidContent, events: Vec::new() }, sampling, self.tags, options)
+    }
+
+    /// Moves a reply on by one chunk of its prompt or by the tokens that are ready. The last event is `done`; after it
+    /// there are none. After an error the reply is over.
+    pub async fn step(&mut self, reply: &mut Reply) -> Result<Vec<Event>> {
+        let mut events = std::mem::take(&mut reply.waiting);
+        if reply.phase == Phase::Done {
+            return Ok(events);
+        }
+        match self.advance(reply, &mut events).await {
+            Ok(()) => Ok(events),
+            Err(error) => {
+                self.pool.discard(&mut *self.runtime, reply.slot);
+                reply.phase = Phase::Done;
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks a reply to end; the next step brings its last events.
+    pub fn abort(&self, reply: &mut Reply) {
+        reply.requests.abort = true;
+    }
+
+    /// Asks a reply to close its thinking and answer; nothing if it has answered already.
+    pub fn skip_thinking(&self, reply: &mut Reply) {
+        reply.requests.skip_thinking = true;
+    }
+
+    /// Gives up a reply that will not be stepped to its end.
+    pub fn release(&mut self, mut reply: Reply) -> Result<()> {
+        if reply.is_done() {
+            return Ok(());
+        }
+        self.end(&mut reply, FinishReason::Abort, &mut Vec::new())
+    }
+
+    /// Reads a conversation's prompt ahead of the call that needs it.
+    pub async fn prefill(&mut self, messages: &Value, options: &Value) -> Result<()> {
+        let options = Options::read(options, Call::Chat, self.config.vocab)?;
+        let tokens = self.fit(read_messages(messages)?, &options)?.tokens;
+        let slot = self.pool.acquire(&mut *self.runtime, &tokens)?;
+        let done = self.read(slot, &tokens).await;
+        self.hand_back(slot, done)
+    }
+
+    /// Logits for the position after the last of these tokens: `[vocabularySize]`.
+    pub async fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        if let Some(id) = tokens.iter().find(|&&id| id as usize >= self.config.vocab) {
+            return Err(Error::invalid(format!("tokenIds: expected ids below {}, got {id}", self.config.vocab)));
+        }
+        if tokens.is_empty() {
+            return Err(Error::invalid("tokenIds: expected at least one, got none"));
+        }
+        if tokens.len() > self.runtime.info().context_length {
+            return Err(self.overflow(tokens.len()));
+        }
+        let slot = self.pool.acquire(&mut *self.runtime, tokens)?;
+        let logits = match self.read(slot, tokens).await {
+            Ok(()) => self.runtime.logits(self.pool.slot(slot).id).await,
+            Err(error) => Err(error),
+        };
+        self.hand_back(slot, logits)
+    }
+
+    fn begin(
+        &mut self,
+        ready: Ready,
+        sampling: crate::sampling::Sampling,
+        tags: Tags,
+        options: Options,
+    ) -> Result<Reply> {
+        let Ready { called, tokens, start, events } = ready;
+        let times = Times { start: called, ..Times::default() };
+        let slot = self.pool.acquire(&mut *self.runtime, &tokens)?;
+        let cached_tokens = match self.pool.rewind(&mut *self.runtime, slot, &tokens) {
+            Ok(cached) => cached,
+            Err(error) => {
+                self.pool.discard(&mut *self.runtime, slot);
+                return Err(error);
+            }
+        };
+        self.replies = self.replies.wrapping_add(1);
+        let room = self.runtime.info().context_length - tokens.len();
+        Ok(Reply {
+            slot,
+            prompt_tokens: tokens.len(),
+            cached_tokens,
+            tokens,
+            sampling,
+            max_tokens: options.max_tokens.map_or(room, |most| most.min(room)),
+            thinking_budget: options.thinking_budget,
+            phase: Phase::Prefill,
+            // Thinking that the prompt left open and that may go on for no token.
+            requests: Requests {
+                abort: false,
+                skip_thinking: start == Start::Thinking && options.thinking_budget == Some(0),
+            },
+            times,
+            parser: Parser::new(tags, start),
+            starts_empty: start == Start::Reply,
+            stop: StopFilter::new(options.stop),
+            stopped: false,
+            waiting: events,
+            call_prefix: format!("call_{}_", self.replies),
+            decoder: Decoder::default(),
+            thinking_tokens: 0,
+            thinking: String::new(),
+            content: String::new(),
+            tool_calls: Vec::new(),
+            top_logprobs: options.logprobs,
+            sampler: None,
+            logprobs: Vec::new(),
+        })
+    }
+
+    /// Makes a sequence hold exactly these tokens.
+    async fn read(&mut self, slot: usize, tokens: &[u32]) -> Result<()> {
+        self.pool.rewind(&mut *self.runtime, slot, tokens)?;
+        while self.read_chunk(slot, tokens).await? < tokens.len() {}
+        Ok(())
+    }
+
+    /// Reads the next chunk of `tokens` into a sequence that holds their beginning. Tokens it holds then.
+    pub(super) async fn read_chunk(&mut self, slot: usize, tokens: &[u32]) -> Result<usize> {
+        let slot = self.pool.slot(slot);
+        let first = slot.tokens.len();
+        let last = tokens.len().min(first + self.runtime.info().prefill_chunk.max(1));
+        self.runtime.prefill(slot.id, &tokens[first..last]).await?;
+        slot.tokens.extend_from_slice(&tokens[first..last]);
+        Ok(last)
+    }
+
+    fn hand_back<T>(&mut self, slot: usize, outcome: Result<T>) -> Result<T> {
+        match outcome {
+            Ok(_) => self.pool.release(slot),
+            Err(_) => self.pool.discard(&mut *self.runtime, slot),
+        }
+        outcome
+    }
+
+    /// Renders and encodes a conversation so that it fits the context, dropping the oldest turns if that is wished.
+    fn fit(&self, mut messages: Vec<Message>, options: &Options) -> Result<Ready> {
+        let context = self.runtime.info().context_length;
+        let n_messages = messages.len();
+        let (tokens, start) = loop {
+            let prompt = render(&messages, &options.settings)?;
+            let tokens = self.encode(&prompt)?;
+            let reserve = options.max_tokens.unwrap_or(context / 8).min(context / 4);
+            if !options.drop_oldest_turns || tokens.len() + reserve < context || !drop_oldest_turn(&mut messages) {
+                break (tokens, prompt.start);
+            }
+        };
+        self.check_fits(tokens.len())?;
+        let mut events = Vec::new();
+        let n_dropped = n_messages - messages.len();
+        if n_dropped > 0 {
+            let message =
+                format!("the {n_dropped} oldest messages were left out to fit the context of {context} tokens");
+            events.push(Event::Notice { code: "dropped-turns", message });
+        }
+        Ok(Ready { called: (self.clock)(), tokens, start, events })
+    }
+
+    fn check_fits(&self, n_tokens: usize) -> Result<()> {
+        if n_tokens < self.runtime.info().context_length { Ok(()) } else { Err(self.overflow(n_tokens)) }
+    }
+
+    fn overflow(&self, n_tokens: usize) -> Error {
+        let context = self.runtime.info().context_length;
+        Error::new(
+            ErrorKind::ContextOverflow,
+            format!("expected fewer than {context} tokens of prompt, got {n_tokens}"),
+        )
+        .hint("shorten the conversation, load with a larger contextLength, or use onContextOverflow: 'dropOldestTurns'")
+    }
+
+    fn encode(&self, prompt: &Prompt) -> Result<Vec<u32>> {
+        self.tokenizer.encode(prompt.pieces.iter().map(|piece| match piece {
+            Piece::Control(control) => Segment::Control(control),
+            Piece::Text(text) => Segment::Text(text),
+        }))
+    }
+
+    /// The seed asked for, else one of the moment.
+    fn seed(&self, options: &Options) -> u64 {
+        options.seed.unwrap_or_else(|| {
+            let moment = (self.clock)().to_bits();
+            u64::from(philox4x32_10([self.replies, 0, 0, 0], [moment as u32, (moment >> 32) as u32])[0])
+        })
+    }
+}
+
+/// Takes out the first turn after the system message: what a user said and all up to the next user message. Whether
+/// there was one to spare.
+fn drop_oldest_turn(messages: &mut Vec<Message>) -> bool {
+    let first = usize::from(messages[0].role == Role::System);
+    let next = messages.iter().skip(first + 1).position(|message| message.role == Role::User);
+    match next {
+        Some(offset) => {
+            messages.drain(first..first + 1 + offset);
+            true
+        }
+        None => false,
+    }
+}

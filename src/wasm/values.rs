@@ -1,0 +1,42 @@
+//! JavaScript values as data and back. Everything structured travels as JSON: the shapes are those of the public API, and
+//! serde knows them already.
+
+use js_sys::JSON;
+use serde::Serialize;
+use serde_json::{Value, json};
+use wasm_bindgen::{JsCast, JsValue};
+
+use crate::error::{Error, Result};
+
+/// A plain value; `undefined` is null.
+pub fn from_js(name: &str, value: &JsValue) -> Result<Value> {
+    if value.is_undefined() {
+        return Ok(Value::Null);
+    }
+    let invalid = |what: String| Error::invalid(format!("{name} must be plain data: {what}"));
+    let text = JSON::stringify(value).map_err(|error| invalid(message_of(&error)))?;
+    // JSON.stringify answers `undefined` for a function or a symbol.
+    let text = text.as_string().ok_or_else(|| invalid("it is a function or a symbol".to_owned()))?;
+    serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))
+}
+
+/// An object or array as JavaScript has it; numbers stay numbers.
+pub fn to_js(value: &impl Serialize) -> std::result::Result<JsValue, JsValue> {
+    let text = serde_json::to_string(value).map_err(|error| thrown(Error::internal(error.to_string())))?;
+    JSON::parse(&text)
+}
+
+/// What is thrown: the error's fields as a plain object, so that it survives any boundary.
+pub fn thrown(error: Error) -> JsValue {
+    let fields = json!({
+        "code": error.kind.code(),
+        "message": error.message,
+        "hint": error.hint,
+        "recoverable": error.kind.recoverable(),
+    });
+    JSON::parse(&fields.to_string()).unwrap_or_else(|error| error)
+}
+
+fn message_of(error: &JsValue) -> String {
+    error.dyn_ref::<js_sys::Error>().map_or_else(|| format!("{error:?}"), |error| String::from(error.message()))
+}

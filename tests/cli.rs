@@ -1,0 +1,177 @@
+//! The native binary, run as a user runs it, on small real files.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value as Json;
+use support::Gguf;
+
+fn qwen3(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_qwen3")).args(arguments).output().expect("the binary runs")
+}
+
+#[track_caller]
+fn succeeds(arguments: &[&str]) -> String {
+    let output = qwen3(arguments);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {complaint}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[track_caller]
+fn fails(arguments: &[&str], status: i32) -> String {
+    let output = qwen3(arguments);
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}");
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr).expect("text")
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, bytes).expect("the file is written");
+    path
+}
+
+/// The same network as a GGUF, as a split GGUF (its second part) and as a folder of two shards.
+fn models(folder: &Path) -> [PathBuf; 3] {
+    let whole = write(folder, "model.gguf", &support::gguf().bytes());
+    for (i, part) in support::gguf().split(&[0, 9]).iter().enumerate() {
+        write(folder, &format!("part-{:05}-of-00003.gguf", i + 1), &part.bytes());
+    }
+    let tensors = support::hugging_face_tensors();
+    let (first, second) = tensors.split_at(12);
+    let checkpoint = folder.join("checkpoint");
+    std::fs::create_dir(&checkpoint).expect("the folder is made");
+    write(&checkpoint, "config.json", support::config_json().as_bytes());
+    write(&checkpoint, "tokenizer.json", support::tokenizer_json().as_bytes());
+    write(&checkpoint, "a.safetensors", &support::safetensors(first));
+    write(&checkpoint, "b.safetensors", &support::safetensors(second));
+    let entries: Vec<String> = tensors
+        .iter()
+        .enumerate()
+        .map(|(i, (name, ..))| format!(r#""{name}":"{}.safetensors""#, if i < 12 { "a" } else { "b" }))
+        .collect();
+    let index = format!(r#"{{"weight_map":{{{}}}}}"#, entries.join(","));
+    write(&checkpoint, "model.safetensors.index.json", index.as_bytes());
+    [whole, folder.join("part-00002-of-00003.gguf"), checkpoint]
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of text")
+}
+
+#[test]
+fn inspect_says_the_same_of_a_model_in_every_form() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, files) in models(folder.path()).iter().zip([1, 3, 2]) {
+        let json: Json = serde_json::from_str(&succeeds(&["inspect", text(path), "--json"])).unwrap();
+        assert_eq!(json["files"].as_array().unwrap().len(), files);
+        assert_eq!(json["architecture"], "qwen3");
+        assert_eq!(json["layers"], support::LAYERS);
+        assert_eq!(json["vocabularySize"], 320);
+        assert_eq!(json["tiedHead"], true);
+        assert_eq!(json["tensors"].as_array().unwrap().len(), support::shapes().len());
+        let elements: usize = support::shapes().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        assert_eq!(json["parameters"], elements);
+        assert_eq!(json["types"]["F32"]["bytes"], elements * 4);
+        let table = succeeds(&["inspect", text(path)]);
+        assert!(table.contains("qwen3") && table.contains("ffn_down") | table.contains("down_proj"), "{table}");
+    }
+}
+
+#[test]
+fn failures_say_what_came_and_what_to_do_and_exit_with_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = write(folder.path(), "page.gguf", b"<!DOCTYPE html>");
+    let complaint = fails(&["inspect", text(&page)], 1);
+    assert!(complaint.contains("malformed-file") && complaint.contains("hint: this is a web page"), "{complaint}");
+    let complaint = fails(&["inspect", "qwen3-0.6b"], 1);
+    assert!(complaint.contains("hint: download it first: https://"), "{complaint}");
+    let complaint = fails(&["inspect", text(folder.path())], 1);
+    assert!(complaint.contains("no .safetensors file"), "{complaint}");
+    let mut parts: Vec<Gguf> = support::gguf().split(&[9]);
+    write(folder.path(), "torn-00001-of-00002.gguf", &parts.remove(0).bytes());
+    let complaint = fails(&["inspect", text(&folder.path().join("torn-00001-of-00002.gguf"))], 1);
+    assert!(complaint.contains("torn-00002-of-00002.gguf"), "{complaint}");
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    for arguments in [&["inspect"][..], &["chat"], &["dance"], &["bench", "--model", "x", "--decode-tokens", "0"]] {
+        assert!(fails(arguments, 2).contains("Usage") | fails(arguments, 2).contains("error:"));
+    }
+}
+
+#[test]
+fn logits_are_the_same_from_every_form_of_a_model_and_on_both_devices() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = Vec::new();
+    for path in models(folder.path()) {
+        for device in ["cpu", "gpu"] {
+            let out = folder.path().join("logits");
+            let out = text(&out);
+            succeeds(&["logits", "--model", text(&path), "--device", device, "--tokens", "1,2,3,262,97", "--out", out]);
+            let bytes = std::fs::read(out).unwrap();
+            let logits: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+            assert_eq!(logits.len(), 320);
+            all.push(logits);
+        }
+    }
+    let length = |values: &[f32]| values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    for logits in &all {
+        let difference: Vec<f32> = logits.iter().zip(&all[0]).map(|(a, b)| a - b).collect();
+        let error = length(&difference) / length(&all[0]);
+        // The devices sum in different orders, and the CPU holds activations in 16 bits.
+        assert!(error < 1e-4, "relative error {error}");
+    }
+    let complaint = fails(
+        &[
+            "logits",
+            "--model",
+            text(&folder.path().join("model.gguf")),
+            "--device",
+            "gpu",
+            "--tokens",
+            "320",
+            "--out",
+            "/dev/null",
+        ],
+        1,
+    );
+    assert!(complaint.contains("320"), "{complaint}");
+}
+
+#[test]
+fn chat_prints_events_as_json_lines_that_end_in_done() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, device) in models(folder.path()).iter().zip(["cpu", "gpu", "cpu"]) {
+        let arguments = ["chat", "--model", text(path), "--device", device, "--prompt", "ab?", "--max-tokens", "12"];
+        let events = succeeds(&[&arguments[..], &["--seed", "7", "--no-thinking", "--json"]].concat());
+        let events: Vec<Json> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let done = events.last().unwrap();
+        assert_eq!(done["type"], "done");
+        let content: String =
+            events.iter().filter(|e| e["type"] == "content").filter_map(|e| e["text"].as_str()).collect();
+        assert_eq!(done["result"]["content"], content);
+        assert_eq!(done["result"]["seed"], 7);
+        assert!(done["result"]["usage"]["completionTokens"].as_u64().unwrap() <= 12);
+    }
+}
+
+#[test]
+fn bench_gives_positive_speeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let [model, ..] = models(folder.path());
+    for (device, reported) in [("cpu", "cpu"), ("gpu", "webgpu")] {
+        let arguments = ["bench", "--model", text(&model), "--device", device, "--json"];
+        let figures = succeeds(&[&arguments[..], &["--prompt-tokens", "40", "--decode-tokens", "9"]].concat());
+        let figures: Json = serde_json::from_str(&figures).unwrap();
+        assert_eq!(figures["device"], reported);
+        assert_eq!((&figures["promptTokens"], &figures["decodeTokens"]), (&40.into(), &9.into()));
+        for rate in ["prefillTokensPerSecond", "decodeTokensPerSecond"] {
+            assert!(figures[rate].as_f64().unwrap() > 0.0, "{figures}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `cargo xtask build`: the engine twice as WebAssembly, the TypeScript around it, the embedded model, the demo page.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::node;
+use crate::shell::{self, say};
+use crate::toolchain::{TARGET, Toolchain};
+
+/// The engine is built once per device, so that candle is downloaded only where there is no GPU.
+const ENGINES: [&str; 2] = ["gpu", "cpu"];
+
+/// Apart from the native builds: other flags, and both can stay warm.
+const TARGET_DIR: &str = "target/web";
+
+#[derive(clap::Args, Default)]
+pub struct Options {
+    /// Keep function names in the WebAssembly, for a profiler
+    #[arg(long)]
+    keep_names: bool,
+}
+
+/// Fills `pkg/` and `www/dist/`.
+pub fn run(options: &Options) -> Result<()> {
+    let start = Instant::now();
+    let toolchain = Toolchain::find_or_install()?;
+    node::ready()?;
+    for engine in ENGINES {
+        compile(&toolchain, engine)?;
+        bind(engine, options.keep_names)?;
+    }
+    copy_embedded_model()?;
+    shell::run(&mut node::npm_run("build"))?;
+    say(&format!("built pkg/ and www/dist/ in {:.0?}", start.elapsed()));
+    report_sizes()
+}
+
+fn compile(toolchain: &Toolchain, engine: &str) -> Result<()> {
+    let mut command = toolchain.build();
+    command.args(["--package", "qwen3-web", "--lib", "--profile", "web", "--target-dir", TARGET_DIR]);
+    command.args(["--no-default-features", "--features", engine]);
+    // Cargo names a cdylib without a hash, so that each build with other features throws the last one away. This variable,
+    // by which rustc's own build keeps its channels apart, gives it one: both engines stay built.
+    command.env("__CARGO_DEFAULT_LIB_METADATA", "web");
+    shell::run(&mut command)
+}
+
+/// Makes `engine-gpu.{js,d.ts,wasm}` of the compiled library. It runs here, as a library, and not as a program to
+/// install: its version must be that of the crate `wasm-bindgen`, and Cargo.lock holds both.
+fn bind(engine: &str, keep_names: bool) -> Result<()> {
+    let compiled = format!("{TARGET_DIR}/{TARGET}/web/qwen3_web.wasm");
+    let name = format!("engine-{engine}");
+    let mut output = Bindgen::new()
+        .input_path(&compiled)
+        .web(true)?
+        .out_name(&name)
+        .typescript(true)
+        .ts_typed_array_buffers(true)
+        // The worker says where the file is: bundlers see one address, its own.
+        .omit_default_module_path(true)
+        .remove_name_section(!keep_names)
+        .remove_producers_section(true)
+        .generate_output()
+        .with_context(|| format!("making JavaScript bindings of {compiled}"))?;
+    let inline = output.snippets().iter().filter(|(_, scripts)| !scripts.is_empty()).map(|(name, _)| name);
+    let brought: Vec<_> = inline.chain(output.local_modules().keys()).collect();
+    if !brought.is_empty() {
+        bail!("a crate of the {engine} build brings JavaScript of its own, which pkg/ has no place for: {brought:?}");
+    }
+    let file = |extension: &str| format!("pkg/{name}.{extension}");
+    write_if_changed(&file("js"), output.js().as_bytes())?;
+    write_if_changed(&file("d.ts"), output.ts().context("no TypeScript declarations")?.as_bytes())?;
+    write_if_changed(&file("wasm"), &output.wasm_mut().emit_wasm())
+}
+
+/// The one model that ships with the package.
+fn copy_embedded_model() -> Result<()> {
+    let folder = "models/tiny-math";
+    let mut models: Vec<_> = fs::read_dir(folder)
+        .with_context(|| format!("reading {folder}"))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "gguf"))
+        .collect();
+    models.sort();
+    let [model] = models.as_slice() else { bail!("one .gguf is expected in {folder}, there are {}", models.len()) };
+    write_if_changed("pkg/qwen3-tiny-math.gguf", &fs::read(model)?)
+}
+
+/// Leaves equal files alone, so that what depends on them is not built again.
+fn write_if_changed(path: &str, bytes: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    if let Some(folder) = Path::new(path).parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(path, bytes).with_context(|| format!("writing {path}"))
+}
+
+fn report_sizes() -> Result<()> {
+    for engine in ENGINES {
+        let path = format!("pkg/engine-{engine}.wasm");
+        say(&format!("{path}: {:.2} MB", fs::metadata(&path)?.len() as f64 / 1e6));
+    }
+    Ok(())
+}
