@@ -13,7 +13,7 @@ export interface RemoteFile {
 
 /** A model source as data. `body` is a stream the page holds (see {@link PageCalls.read}). */
 export type PlainSource =
-  | { kind: 'files'; name: string; files: RemoteFile[]; tokenizer?: RemoteFile }
+  | { kind: 'files'; name: string; files: RemoteFile[]; tokenizer?: RemoteFile; embedded?: boolean }
   | { kind: 'folder'; name: string; url: string }
   | { kind: 'blob'; name: string; blob: Blob }
   | { kind: 'stream'; name: string; body: number };

@@ -27,9 +27,7 @@ impl Sink {
                 return Err(Error::unsupported(format!("expected a {what} that is a multiple of {BLOCK}, got {n}")));
             }
         }
-        if context_length == 0 {
-            return Err(Error::invalid("expected a context of at least one token, got 0"));
-        }
+        config.check_context_length(context_length)?;
         Ok(Self { config: config.clone(), context_length, weights: BTreeMap::new() })
     }
 
