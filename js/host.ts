@@ -103,7 +103,7 @@ class Host {
         }
       }
       await weights.finish();
-      meter.update('compile', source.name, 1, 1, true);
+      meter.stage('compile', source.name);
       engine = await loader.finish();
     } catch (error) {
       discard(loader);

@@ -44,6 +44,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   signal?.addEventListener('abort', cancel, { once: true });
   try {
     const info = await thread.channel.call('load', plain, plainOptions(options));
+    if (hasFired(signal)) throw aborted(signal);
     return new Model(info, thread.channel, replies, stop);
   } catch (error) {
     stop();

@@ -1,5 +1,4 @@
-//! One sequence's keys and values: 16-bit integers with a scale per 32 (as accurate as the activations), in slabs that
-//! are allocated as the sequence grows and never copied.
+//! One sequence's keys and values, in slabs that are allocated as the sequence grows and never copied.
 
 use super::activations::{dequantize, quantize};
 use super::kernels::BLOCK;
@@ -8,10 +7,19 @@ use crate::error::{Error, ErrorKind, Result};
 /// Positions of one slab.
 pub const SLAB: usize = 64;
 
+/// How an element is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// 4 bytes: for float weights, whose products are f32 too.
+    Float32,
+    /// 2.125 bytes, an integer and its part of a scale per 32: as accurate as the activations of quantised products.
+    Int16,
+}
+
 /// `[SLAB, width]` of one layer's keys or values.
-struct Half {
-    values: Vec<i16>,
-    scales: Vec<f32>,
+enum Half {
+    Float32(Vec<f32>),
+    Int16 { values: Vec<i16>, scales: Vec<f32> },
 }
 
 /// Keys or values.
@@ -28,19 +36,24 @@ pub struct KvCache {
     layers: usize,
     /// `kv_heads · head_dim`
     width: usize,
+    precision: Precision,
     /// `[slab][layer][kind]`
     slabs: Vec<Vec<[Half; 2]>>,
 }
 
 impl KvCache {
     /// Room for nothing yet.
-    pub fn new(layers: usize, width: usize) -> Self {
-        Self { layers, width, slabs: Vec::new() }
+    pub fn new(layers: usize, width: usize, precision: Precision) -> Self {
+        Self { layers, width, precision, slabs: Vec::new() }
     }
 
-    /// Bytes one position takes: a 16-bit integer per element and an f32 per 32 of them.
-    pub fn bytes_per_position(layers: usize, width: usize) -> usize {
-        layers * 2 * (width * 2 + width / BLOCK * 4)
+    /// Bytes one position takes.
+    pub fn bytes_per_position(&self) -> usize {
+        let row = match self.precision {
+            Precision::Float32 => self.width * 4,
+            Precision::Int16 => self.width * 2 + self.width / BLOCK * 4,
+        };
+        self.layers * 2 * row
     }
 
     /// Makes room for `positions`; on failure nothing has changed.
@@ -62,12 +75,11 @@ impl KvCache {
     }
 
     fn half(&self) -> Option<Half> {
-        let (mut values, mut scales) = (Vec::new(), Vec::new());
-        values.try_reserve_exact(SLAB * self.width).ok()?;
-        scales.try_reserve_exact(SLAB * self.width / BLOCK).ok()?;
-        values.resize(SLAB * self.width, 0);
-        scales.resize(SLAB * self.width / BLOCK, 0.0);
-        Some(Half { values, scales })
+        let elements = SLAB * self.width;
+        Some(match self.precision {
+            Precision::Float32 => Half::Float32(zeros(elements)?),
+            Precision::Int16 => Half::Int16 { values: zeros(elements)?, scales: zeros(elements / BLOCK)? },
+        })
     }
 
     /// Frees what only positions from `length` on need.
@@ -77,10 +89,13 @@ impl KvCache {
 
     /// Stores `row: [kv_heads · head_dim]` of one position, for which there must be room.
     pub fn store(&mut self, layer: usize, kind: Kind, position: usize, row: &[f32]) {
-        let (width, at) = (self.width, position % SLAB);
-        let half = &mut self.slabs[position / SLAB][layer][kind as usize];
-        let blocks = width / BLOCK;
-        quantize(row, &mut half.values[at * width..][..width], &mut half.scales[at * blocks..][..blocks]);
+        let at = position % SLAB * self.width;
+        match &mut self.slabs[position / SLAB][layer][kind as usize] {
+            Half::Float32(floats) => floats[at..][..row.len()].copy_from_slice(row),
+            Half::Int16 { values, scales } => {
+                quantize(row, &mut values[at..][..row.len()], &mut scales[at / BLOCK..][..row.len() / BLOCK]);
+            }
+        }
     }
 
     /// One head's rows of a slab in f32: `out: [positions, head_dim]`, at most [`SLAB`] of them.
@@ -88,8 +103,20 @@ impl KvCache {
         let half = &self.slabs[slab][layer][kind as usize];
         for (position, out) in out.chunks_exact_mut(head_dim).enumerate() {
             let at = position * self.width + head * head_dim;
-            let scales = &half.scales[at / BLOCK..][..head_dim / BLOCK];
-            dequantize(&half.values[at..][..head_dim], scales, out);
+            match half {
+                Half::Float32(floats) => out.copy_from_slice(&floats[at..][..head_dim]),
+                Half::Int16 { values, scales } => {
+                    dequantize(&values[at..][..head_dim], &scales[at / BLOCK..][..head_dim / BLOCK], out);
+                }
+            }
         }
     }
+}
+
+/// `n` zeros; none if there is no room.
+fn zeros<T: Clone + Default>(n: usize) -> Option<Vec<T>> {
+    let mut zeros = Vec::new();
+    zeros.try_reserve_exact(n).ok()?;
+    zeros.resize(n, T::default());
+    Some(zeros)
 }

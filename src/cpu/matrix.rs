@@ -1,7 +1,7 @@
 //! A weight matrix as the file holds it, its rows in f32, and its product with activations.
 
 use super::activations::Activations;
-use super::kernels::{dot, dot_f32, dot4};
+use super::kernels::{dot, dot_f32, dot_q4_0, dot4};
 use super::unpack::Unpacked;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::quant::dequantize;
@@ -101,6 +101,12 @@ impl Matrix {
 
     fn multiply_blocks(&self, x: &Activations, scratch: &mut Scratch, out: &mut [f32]) {
         let tokens = x.tokens();
+        if tokens == 1 && self.dtype == DType::Q4_0 {
+            for (r, out) in out.iter_mut().enumerate() {
+                *out = dot_q4_0(self.row_bytes(r).as_chunks().0, x.row(0));
+            }
+            return;
+        }
         for r in 0..self.rows {
             scratch.unpacked.set(self.dtype, self.columns, self.row_bytes(r));
             let weights = scratch.unpacked.row();
@@ -126,5 +132,71 @@ impl Matrix {
 
     fn row_bytes(&self, row: usize) -> &[u8] {
         &self.bytes[row * self.row_bytes..][..self.row_bytes]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::{GgmlDType, ggml_file::qtensor_from_ggml};
+    use candle_core::{Device, Tensor};
+
+    use super::{Activations, Matrix, Scratch};
+    use crate::cpu::unpack::tests::random_blocks;
+    use crate::formats::{DType, TensorInfo};
+
+    fn of_candle(dtype: DType) -> GgmlDType {
+        match dtype {
+            DType::F32 => GgmlDType::F32,
+            DType::F16 => GgmlDType::F16,
+            DType::BF16 => GgmlDType::BF16,
+            DType::Q4_0 => GgmlDType::Q4_0,
+            DType::Q4_1 => GgmlDType::Q4_1,
+            DType::Q5_0 => GgmlDType::Q5_0,
+            DType::Q5_1 => GgmlDType::Q5_1,
+            DType::Q8_0 => GgmlDType::Q8_0,
+            DType::Q4_K => GgmlDType::Q4K,
+            DType::Q5_K => GgmlDType::Q5K,
+            DType::Q6_K => GgmlDType::Q6K,
+        }
+    }
+
+    #[test]
+    fn products_of_every_quantised_type_are_those_of_candles_dequantised_weights() {
+        for dtype in DType::ALL.into_iter().filter(|d| d.block_elements() > 1) {
+            let (rows, columns, tokens) = (5, 768, 7);
+            let bytes = random_blocks(dtype, rows * columns, 3);
+            let info = TensorInfo { name: "w".into(), dtype, shape: vec![rows, columns] };
+            let mut matrix = Matrix::with_room_for(&info).expect("room");
+            let (first, rest) = bytes.split_at(info.row_bytes() * 4);
+            matrix.append(0, first).expect("four rows");
+            matrix.append(4, rest).expect("the last row");
+            assert!(matrix.complete());
+
+            let floats: Vec<f32> = (0..tokens * columns).map(|i| (i * 7919 % 2003) as f32 / 1001.0 - 1.0).collect();
+            let mut x = Activations::default();
+            x.set(&floats, columns);
+            let mut got = vec![0.0; tokens * rows];
+            matrix.multiply(&x, &mut Scratch::default(), &mut got);
+
+            let weights =
+                qtensor_from_ggml(of_candle(dtype), &bytes, vec![rows, columns], &Device::Cpu).expect("blocks");
+            let weights = weights.dequantize(&Device::Cpu).expect("f32");
+            let x = Tensor::from_vec(floats, (tokens, columns), &Device::Cpu).expect("activations");
+            let expected = x.matmul(&weights.t().expect("transposed")).expect("a product").flatten_all().expect("flat");
+            let expected: Vec<f32> = expected.to_vec1().expect("f32");
+            let error: f32 = got.iter().zip(&expected).map(|(a, b)| (a - b).powi(2)).sum();
+            let norm: f32 = expected.iter().map(|b| b * b).sum();
+            assert!((error / norm).sqrt() < 5e-5, "{}: {:.2e}", dtype.name(), (error / norm).sqrt());
+        }
+    }
+
+    #[test]
+    fn rows_out_of_order_are_an_error() {
+        let info = TensorInfo { name: "w".into(), dtype: DType::Q8_0, shape: vec![8, 32] };
+        let mut matrix = Matrix::with_room_for(&info).expect("room");
+        assert!(matrix.append(4, &[0; 4 * 34]).is_err());
+        matrix.append(0, &[0; 4 * 34]).expect("the first rows");
+        assert!(matrix.append(4, &[0; 5 * 34]).is_err(), "more than there are");
+        assert!(!matrix.complete());
     }
 }

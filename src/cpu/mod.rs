@@ -4,7 +4,7 @@
 //! tile of tokens and multiplies it with activations held as 16-bit integers with a scale per 32 (`activations`):
 //! their error is about 1e-5, where the 8 bits that GGML's and candle's kernels use give 5e-3, and the inner loop is
 //! the same instruction, a dot product of 16-bit pairs. The KV cache is kept in the same form. Everything else
-//! (norms, rotary embedding, attention) is f32.
+//! (norms, rotary embedding, attention, products with float weights) is f32.
 //!
 //! candle is the judge here, not a part: its block formats and matrix products check ours in the tests. Its own
 //! quantised products miss this project's tolerance, and its quantised Qwen3 holds the embedding twice in f32.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::kv_cache::KvCache;
-use super::network::{Network, TILE, Workspace};
+use super::kv_cache::{KvCache, Precision};
+use super::network::{Layer, Network, TILE, Workspace};
 use super::sink::quantization;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DecodePlan, Pending, Runtime, RuntimeInfo, SequenceId};
@@ -38,8 +38,7 @@ struct Decode {
 
 impl Cpu {
     pub(super) fn new(network: Network, context_length: usize, weight_bytes: u64) -> Self {
-        let c = &network.config;
-        let per_position = KvCache::bytes_per_position(c.layers, c.kv_heads * c.head_dim);
+        let per_position = empty_cache(&network).bytes_per_position();
         let info = RuntimeInfo {
             device: "cpu",
             adapter: None,
@@ -97,6 +96,13 @@ impl Cpu {
     }
 }
 
+fn empty_cache(network: &Network) -> KvCache {
+    let c = &network.config;
+    let quantised = network.layers.iter().flat_map(Layer::matrices).any(|m| m.dtype().block_elements() > 1);
+    let precision = if quantised { Precision::Int16 } else { Precision::Float32 };
+    KvCache::new(c.layers, c.kv_heads * c.head_dim, precision)
+}
+
 fn unknown(id: SequenceId) -> Error {
     Error::internal(format!("there is no sequence {}", id.0))
 }
@@ -111,8 +117,7 @@ impl Runtime for Cpu {
     }
 
     fn open(&mut self) -> Result<SequenceId> {
-        let c = &self.network.config;
-        let kv = KvCache::new(c.layers, c.kv_heads * c.head_dim);
+        let kv = empty_cache(&self.network);
         let id = self.opened;
         self.opened += 1;
         self.sequences.insert(id, Sequence { kv, length: 0, logits: None, decode: None });

@@ -2,9 +2,7 @@
 //!
 //! Exact but for one rounding of a scale times a sub-block's scale. |value| is at most 4096 (Q6_K: −32 · −128).
 
-use half::f16;
-
-use super::kernels::{BLOCK, Row};
+use super::kernels::{BLOCK, Row, f16_to_f32};
 use crate::formats::DType;
 use crate::formats::quant::scale_min;
 
@@ -120,7 +118,7 @@ impl Place<'_> {
 }
 
 fn half(b: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([b[at], b[at + 1]]).to_f32()
+    f16_to_f32([b[at], b[at + 1]])
 }
 
 /// Sixteen bytes, low halves first, less `zero`.
@@ -173,7 +171,7 @@ fn q6_k(b: &[u8; 210], mut out: Place) {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::Unpacked;
     use crate::formats::DType;
     use crate::formats::quant::dequantize;

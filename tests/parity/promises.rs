@@ -71,7 +71,7 @@ pub fn greedy_continuations_are_those_of_transformers(sink: MakeSink) {
         let got = decoded(&mut *runtime, sequence, greedy(checkpoint.greedy.len()));
         let (_, row) = checkpoint.logits.iter().max_by_key(|(position, _)| *position).expect("logits");
         let rms = (row.iter().map(|x| x * x).sum::<f32>() / row.len() as f32).sqrt();
-        let certain = 8.0 * checkpoint.tolerance() * rms;
+        let certain = 4.0 * checkpoint.tolerance() * rms;
         let until = checkpoint.margins.iter().position(|m| *m <= certain).unwrap_or(checkpoint.margins.len());
         println!("{}: {until} tokens certain", checkpoint.name);
         if got[..until] != checkpoint.greedy[..until] {
