@@ -11,7 +11,7 @@ use crate::node;
 use crate::shell::{self, say};
 use crate::toolchain::{TARGET, Toolchain};
 
-/// The engine is built once per device, so that candle is downloaded only where there is no GPU.
+/// The engine is built once per device: a page downloads only the one it runs.
 const ENGINES: [&str; 2] = ["gpu", "cpu"];
 
 /// Apart from the native builds: other flags, and both can stay warm.
