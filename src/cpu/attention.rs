@@ -35,8 +35,9 @@ impl Attention {
                 for (query, scores) in self.scores.chunks_exact_mut(positions).enumerate() {
                     let visible = first + query / group + 1;
                     let q = &queries[place(query)..][..d];
-                    for position in start..visible.min(start + filled) {
-                        scores[position] = scale * dot_f32(q, &self.slab[(position - start) * d..][..d]);
+                    let seen = start..visible.clamp(start, start + filled);
+                    for (score, key) in scores[seen].iter_mut().zip(self.slab.chunks_exact(d)) {
+                        *score = scale * dot_f32(q, key);
                     }
                 }
             }
@@ -50,8 +51,9 @@ impl Attention {
                 for (query, scores) in self.scores.chunks_exact(positions).enumerate() {
                     let visible = first + query / group + 1;
                     let y = &mut out[place(query)..][..d];
-                    for position in start..visible.min(start + filled) {
-                        add_scaled(y, scores[position], &self.slab[(position - start) * d..][..d]);
+                    let seen = start..visible.clamp(start, start + filled);
+                    for (score, value) in scores[seen].iter().zip(self.slab.chunks_exact(d)) {
+                        add_scaled(y, *score, value);
                     }
                 }
             }

@@ -43,7 +43,7 @@ impl Matrix {
     /// The next rows in file order, starting at `first_row`.
     pub fn append(&mut self, first_row: usize, bytes: &[u8]) -> Result<()> {
         let (expected, room) = (self.bytes.len() / self.row_bytes, self.rows * self.row_bytes - self.bytes.len());
-        if first_row != expected || bytes.len() % self.row_bytes != 0 || bytes.len() > room {
+        if first_row != expected || !bytes.len().is_multiple_of(self.row_bytes) || bytes.len() > room {
             let message = format!("expected row {expected} of {}, got row {first_row}", self.rows);
             return Err(Error::internal(format!("{message} and {} bytes", bytes.len())));
         }
