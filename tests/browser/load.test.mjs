@@ -161,7 +161,7 @@ describe('what is kept', () => {
   });
 });
 
-/** A model of several chunks of 4 MiB. */
+/** A model of four chunks of 4 MiB, the last one not full. */
 const LONG = scriptedModel({ ...SCRIPT, unused: 14_000 });
 
 describe('interrupted downloads', () => {
@@ -218,6 +218,27 @@ describe('interrupted downloads', () => {
     assert.equal(partial[0].complete, false);
     assert.equal(await page.evaluate(async () => answer(await load('/long.gguf', { cache: 'indexeddb' }))), ANSWER);
     assert.equal(from, 8 * 1024 * 1024);
+  });
+
+  test('a disk that is full is told with numbers, what is stored stays, and with more room the download goes on', async () => {
+    const starts = [];
+    bench.server.routes.set('/large.gguf', (request, response) => {
+      starts.push(rangeStart(request) ?? 0);
+      bytes(LONG)(request, response);
+    });
+    const devtools = await bench.context.newCDPSession(page);
+    const quota = (quotaSize) => devtools.send('Storage.overrideQuotaForOrigin', { origin: bench.server.url, ...(quotaSize === undefined ? {} : { quotaSize }) });
+    await quota(10_000_000);
+    const { failure, stored } = await page.evaluate(async () => ({
+      failure: await attempt(() => load('/large.gguf', { cache: 'indexeddb' })), stored: await qwen3.listModels(),
+    }));
+    await quota();
+    assert.equal(failure.code, 'quota-exceeded', JSON.stringify(failure));
+    assert.match(failure.message, /10000000 bytes/);
+    assert.match(failure.hint, /deleteModel/);
+    assert.ok(stored[0].completeBytes >= 4 * 1024 * 1024 && !stored[0].complete);
+    assert.equal(await page.evaluate(async () => answer(await load('/large.gguf', { cache: 'indexeddb' }))), ANSWER);
+    assert.deepEqual(starts, [0, stored[0].completeBytes]);
   });
 
   test('a signal ends a load, keeps what is stored, and the next load works', async () => {
