@@ -19,7 +19,7 @@ function byteAlphabet() {
 /**
  * The bytes of a model that thinks the words of `thinking`, then says those of `answer`; the `endless` one of the two begins anew for
  * ever. In non-thinking mode it says the answer alone. No word may occur twice: the model remembers one token. `unused` adds that many
- * tokens, of 1 kB each, to make the file larger.
+ * tokens, of 1 kB each, to make the file larger: half of each is noise, so that a database cannot make it small.
  */
 export function scriptedModel({ thinking, answer, endless, context = 512, unused = 0 }) {
   const alphabet = byteAlphabet();
@@ -45,6 +45,12 @@ export function scriptedModel({ thinking, answer, endless, context = 512, unused
     embedding[id(from) * HIDDEN + place] = 1;
     // A normalised one-hot vector is √HIDDEN ≈ 11 at its place: the logit stands 55 above all others.
     head[id(to) * HIDDEN + place] = 5;
+  }
+  // A linear congruential generator (Numerical Recipes, §7.1): the same noise every time.
+  let noise = 1;
+  for (let place = embedding.length - unused * HIDDEN; place < embedding.length; place += 1) {
+    noise = (Math.imul(noise, 1664525) + 1013904223) >>> 0;
+    embedding[place] = noise / 2 ** 32;
   }
   const zeros = (...shape) => ({ shape, data: new Float32Array(shape.reduce((a, b) => a * b)) });
   const ones = (size) => ({ shape: [size], data: new Float32Array(size).fill(1) });
