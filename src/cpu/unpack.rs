@@ -2,9 +2,7 @@
 //!
 //! Exact but for one rounding of a scale times a sub-block's scale. |value| is at most 4096 (Q6_K: −32 · −128).
 
-use half::f16;
-
-use super::kernels::{BLOCK, Row};
+use super::kernels::{BLOCK, Row, f16_to_f32};
 use crate::formats::DType;
 use crate::formats::quant::scale_min;
 
@@ -41,27 +39,27 @@ impl Unpacked {
             DType::F32 | DType::F16 | DType::BF16 => panic!("{} is not made of blocks", dtype.name()),
             DType::Q4_0 => self.blocks(bytes, |b: &[u8; 18], mut out| {
                 out.scale(half(b, 0));
-                nibbles(&b[2..], 8, &mut out.values[0]);
+                nibbles(part(b, 2), 8, &mut out.values[0]);
             }),
             DType::Q4_1 => self.blocks(bytes, |b: &[u8; 20], mut out| {
                 out.scale(half(b, 0));
                 out.offsets[0] = half(b, 2);
-                nibbles(&b[4..], 0, &mut out.values[0]);
+                nibbles(part(b, 4), 0, &mut out.values[0]);
             }),
             DType::Q5_0 => self.blocks(bytes, |b: &[u8; 22], mut out| {
                 out.scale(half(b, 0));
-                nibbles(&b[6..], 16, &mut out.values[0]);
+                nibbles(part(b, 6), 16, &mut out.values[0]);
                 fifth_bits([b[2], b[3], b[4], b[5]], &mut out.values[0]);
             }),
             DType::Q5_1 => self.blocks(bytes, |b: &[u8; 24], mut out| {
                 out.scale(half(b, 0));
                 out.offsets[0] = half(b, 2);
-                nibbles(&b[8..], 0, &mut out.values[0]);
+                nibbles(part(b, 8), 0, &mut out.values[0]);
                 fifth_bits([b[4], b[5], b[6], b[7]], &mut out.values[0]);
             }),
             DType::Q8_0 => self.blocks(bytes, |b: &[u8; 34], mut out| {
                 out.scale(half(b, 0));
-                for (v, q) in out.values[0].iter_mut().zip(&b[2..]) {
+                for (v, q) in out.values[0].iter_mut().zip(part::<32>(b, 2)) {
                     *v = *q as i8 as i16;
                 }
             }),
@@ -120,15 +118,21 @@ impl Place<'_> {
 }
 
 fn half(b: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([b[at], b[at + 1]]).to_f32()
+    f16_to_f32([b[at], b[at + 1]])
+}
+
+/// `N` bytes from `at` on: loops over arrays need no checks and become vector instructions.
+#[inline(always)]
+fn part<const N: usize>(b: &[u8], at: usize) -> &[u8; N] {
+    b[at..].first_chunk().expect("a block is longer than any part of it")
 }
 
 /// Sixteen bytes, low halves first, less `zero`.
-fn nibbles(b: &[u8], zero: i16, values: &mut [i16; BLOCK]) {
-    let (low, high) = values.split_at_mut(16);
-    for ((low, high), q) in low.iter_mut().zip(high).zip(b) {
-        *low = (q & 15) as i16 - zero;
-        *high = (q >> 4) as i16 - zero;
+#[inline(always)]
+fn nibbles(b: &[u8; 16], zero: i16, values: &mut [i16; BLOCK]) {
+    for i in 0..16 {
+        values[i] = (b[i] & 15) as i16 - zero;
+        values[i + 16] = (b[i] >> 4) as i16 - zero;
     }
 }
 
@@ -153,21 +157,29 @@ fn pairs(b: &[u8], values: &mut [[i16; BLOCK]]) {
 /// Layout: `formats::quant`. The eight-bit scales of 16 go into the values, so that a scale covers 32.
 fn q6_k(b: &[u8; 210], mut out: Place) {
     out.scale(half(b, 208));
-    for part in 0..2 {
-        let (low, high) = (&b[part * 64..][..64], &b[128 + part * 32..][..32]);
-        let scales = &b[192 + part * 8..][..8];
-        for quarter in 0..4 {
-            let values = &mut out.values[part * 4 + quarter];
-            let low = &low[quarter % 2 * 32..][..32];
-            let (low_shift, high_shift) = (quarter / 2 * 4, quarter * 2);
-            for group in 0..2 {
-                let scale = scales[quarter * 2 + group] as i8 as i16;
-                let at = group * 16;
-                for i in at..at + 16 {
-                    let q = low[i] >> low_shift & 15 | (high[i] >> high_shift & 3) << 4;
-                    values[i] = (q as i16 - 32) * scale;
-                }
-            }
+    for (p, values) in out.values.chunks_exact_mut(4).enumerate() {
+        let (first, second) = (part(b, p * 64), part(b, p * 64 + 32));
+        let (high, scales) = (part(b, 128 + p * 32), part(b, 192 + p * 8));
+        six_bits::<0, 0>(first, high, scales, &mut values[0]);
+        six_bits::<0, 2>(second, high, scales, &mut values[1]);
+        six_bits::<4, 4>(first, high, scales, &mut values[2]);
+        six_bits::<4, 6>(second, high, scales, &mut values[3]);
+    }
+}
+
+/// Four bits of `low` and two of `high`, less 32, times their scales: those at `HIGH` and `HIGH + 1`.
+#[inline(always)]
+fn six_bits<const LOW: usize, const HIGH: usize>(
+    low: &[u8; 32],
+    high: &[u8; 32],
+    scales: &[u8; 8],
+    values: &mut [i16; BLOCK],
+) {
+    for group in 0..2 {
+        let scale = scales[HIGH + group] as i8 as i16;
+        for i in group * 16..group * 16 + 16 {
+            let q = (low[i] >> LOW & 15) | (high[i] >> HIGH & 3) << 4;
+            values[i] = (q as i16 - 32) * scale;
         }
     }
 }
