@@ -89,6 +89,7 @@ class Host {
     const { loader, device, adapter } = await openLoader(options.device, {
       format,
       insist: options.device === 'webgpu',
+      ...(options.kernels === undefined ? {} : { kernels: options.kernels }),
       ...(options.contextLength === undefined ? {} : { contextLength: options.contextLength }),
       ...(configJson === undefined ? {} : { configJson }),
       ...(tokenizerJson === undefined ? {} : { tokenizerJson }),

@@ -61,9 +61,10 @@ function hasFired(signal: AbortSignal | undefined): boolean {
 }
 
 function plainOptions(options: LoadOptions): PlainLoadOptions {
-  const { device = 'auto', cache = 'indexeddb', headers = {}, contextLength } = options;
+  const { device = 'auto', cache = 'indexeddb', headers = {}, contextLength, kernels = 'auto' } = options;
   const plain: PlainLoadOptions = { device, cache, headers: { ...headers }, pageFetch: options.fetch !== undefined };
   if (contextLength !== undefined) plain.contextLength = contextLength;
+  if (kernels !== 'auto') plain.kernels = kernels;
   return plain;
 }
 

@@ -21,6 +21,7 @@ export type PlainSource =
 /** The options of a load that concern the engine's thread. */
 export interface PlainLoadOptions {
   device: 'auto' | Device;
+  kernels?: 'hardware' | 'software';
   contextLength?: number;
   cache: 'indexeddb' | 'memory' | 'none';
   headers: Record<string, string>;

@@ -18,8 +18,11 @@ const relativeError = (actual, expected) => {
   return norm(expected.map((value, index) => value - actual[index])) / norm(expected);
 };
 
-for (const device of ['cpu', 'webgpu']) {
-  describe(`logits on ${device}`, () => {
+/** The GPU's two sets of kernels: this browser's software adapter would only ever take one of them. */
+const BACKENDS = [{ device: 'cpu' }, { device: 'webgpu', kernels: 'software' }, { device: 'webgpu', kernels: 'hardware' }];
+
+for (const { device, kernels = 'auto' } of BACKENDS) {
+  describe(`logits on ${device}, ${kernels} kernels`, () => {
     let bench;
     let page;
     before(async () => {
@@ -31,14 +34,14 @@ for (const device of ['cpu', 'webgpu']) {
       test(`${name} agrees with transformers`, async () => {
         const expected = JSON.parse(readFileSync(`${ROOT}tests/fixtures/checkpoints/${name.replace('.gguf', '')}.json`, 'utf8'));
         const positions = Object.keys(expected.logits).map(Number);
-        const actual = await page.evaluate(async ({ name, device, tokens, positions }) => {
-          const model = await globalThis.qwen3.loadModel(`/fixtures/${name}`, { device, cache: 'none' });
+        const actual = await page.evaluate(async ({ name, device, kernels, tokens, positions }) => {
+          const model = await globalThis.qwen3.loadModel(`/fixtures/${name}`, { device, kernels, cache: 'none' });
           if (model.info.device !== device) throw new Error(`asked for ${device}, got ${model.info.device}`);
           const logits = [];
           for (const position of positions) logits.push(Array.from(await model.logits(tokens.slice(0, position + 1))));
           await model.unload();
           return logits;
-        }, { name, device, tokens: expected.tokens, positions });
+        }, { name, device, kernels, tokens: expected.tokens, positions });
         for (const [index, position] of positions.entries()) {
           const error = relativeError(actual[index], expected.logits[position]);
           assert.ok(error <= tolerance, `position ${position}: relative error ${error} of at most ${tolerance}`);
