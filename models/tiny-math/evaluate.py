@@ -69,7 +69,7 @@ def wilson(right, n):
     """95 % interval of a proportion."""
     z, p = 1.96, right / n
     centre, half = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
+    return max(0.0, centre - half) / (1 + z * z / n), min(1.0, (centre + half) / (1 + z * z / n))
 
 
 def test_problems(family, lang, mode, count, scale, seed="test"):
