@@ -133,6 +133,7 @@ def main():
     parser.add_argument("--modes", nargs="*", default=["think", "off"])
     parser.add_argument("--langs", nargs="*", default=["en", "zh"])
     parser.add_argument("--scales", nargs="*", default=["small", "middle", "full"], help="ranges of quadratic, linear and system")
+    parser.add_argument("--digits", nargs="*", default=["basic", "full"], help="ranges of arithmetic: the stages of generate.py")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--show", type=int, default=0, help="print so many wrong replies of each row")
     args = parser.parse_args()
@@ -142,7 +143,7 @@ def main():
         model.load_state_dict(load_weights(args))
     print("| family | range | mode | language | right | accuracy | 95 % interval | thinking tokens | limit hits |\n|---|---|---|---|---|---|---|---|---|")
     for family in args.families:
-        for scale in args.scales if family in ("quadratic", "linear", "system") else [None]:
+        for scale in args.scales if family in ("quadratic", "linear", "system") else args.digits if family == "arithmetic" else [None]:
             for mode in args.modes:
                 for lang in args.langs:
                     examples = test_problems(family, lang, mode, args.count, scale)
