@@ -88,7 +88,7 @@ def test_problems(family, lang, mode, count, scale, seed="test"):
 
 def ask_engine(args, example, seed):
     """(thinking, reply, limit hit) of one problem from the native engine."""
-    command = [args.engine, "chat", "--model", args.gguf, "--device", "cpu", "--prompt", example.messages[-1]["content"], "--seed", str(seed), "--max-tokens", str(LIMIT), "--json"]
+    command = [args.engine, "chat", "--model", args.gguf, "--device", args.device, "--prompt", example.messages[-1]["content"], "--seed", str(seed), "--max-tokens", str(LIMIT), "--json"]
     if example.mode == "off":
         command.append("--no-thinking")
     events = [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]
@@ -128,6 +128,7 @@ def main():
     parser.add_argument("--checkpoint", type=Path, default=Path(__file__).parent / "published")
     parser.add_argument("--gguf")
     parser.add_argument("--engine", help="the native qwen3 binary")
+    parser.add_argument("--device", default="cpu", help="its --device")
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--families", nargs="*", default=[*FAMILIES, "tool", "follow"])
     parser.add_argument("--modes", nargs="*", default=["think", "off"])
