@@ -37,8 +37,7 @@ const page = {
   devtool: 'source-map',
   target: ['web', 'es2022'],
   entry: { main: './www/main.ts' },
-  experiments: { outputModule: true },
-  output: { path: path('www/dist'), filename: '[name].js', assetModuleFilename: 'assets/[name]-[contenthash:8][ext]', module: true, clean: true },
+  output: { path: path('www/dist'), filename: '[name].js', assetModuleFilename: 'assets/[name]-[contenthash:8][ext]', clean: true },
   module: {
     rules: [
       typescript('www/tsconfig.json'),

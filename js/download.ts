@@ -40,8 +40,9 @@ export class FileChanged extends Error {
   override readonly name = 'FileChanged';
 }
 
-/** Tries of one address without a single byte of progress. */
-const TRIES = 6;
+/** Tries of one address without a single byte of progress: few where there never was one, many for a network that was lost. */
+const FIRST_TRIES = 3;
+const TRIES = 8;
 /** Without a byte for this long a connection counts as dead. */
 const STALL_MS = 30_000;
 const FIRST_DELAY_MS = 400;
@@ -78,7 +79,7 @@ export async function* download(fetcher: Fetcher, request: Request): AsyncGenera
       const failure = transient?.failure ?? error;
       if (!(failure instanceof Qwen3Error)) throw failure;
       tries = state.position > before ? 1 : tries + 1;
-      if (transient === undefined || tries >= TRIES) {
+      if (transient === undefined || tries >= (state.position > 0 ? TRIES : FIRST_TRIES)) {
         mirror += 1;
         tries = 0;
         state.etag = undefined; // each server names versions in its own way

@@ -9,6 +9,8 @@ export interface LoaderOptions {
   contextLength?: number;
   /** Take a software adapter too. */
   insist: boolean;
+  /** The kernels meant for real or for software adapters, whatever the adapter is. */
+  kernels?: 'hardware' | 'software';
   /** The text of `config.json`, with safetensors. */
   configJson?: string;
   /** The bytes of `tokenizer.json`: needed with safetensors, used instead of the file's own vocabulary with GGUF. */

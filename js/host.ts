@@ -89,6 +89,7 @@ class Host {
     const { loader, device, adapter } = await openLoader(options.device, {
       format,
       insist: options.device === 'webgpu',
+      ...(options.kernels === undefined ? {} : { kernels: options.kernels }),
       ...(options.contextLength === undefined ? {} : { contextLength: options.contextLength }),
       ...(configJson === undefined ? {} : { configJson }),
       ...(tokenizerJson === undefined ? {} : { tokenizerJson }),
@@ -103,7 +104,7 @@ class Host {
         }
       }
       await weights.finish();
-      meter.update('compile', source.name, 1, 1, true);
+      meter.stage('compile', source.name);
       engine = await loader.finish();
     } catch (error) {
       discard(loader);

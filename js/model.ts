@@ -43,7 +43,10 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   const cancel = (): void => thread.channel.notify({ type: 'cancelLoad' });
   signal?.addEventListener('abort', cancel, { once: true });
   try {
-    const info = await thread.channel.call('load', plain, plainOptions(options));
+    // What ships with the package is there like its code, and must not outlive an update of it.
+    const ships = plain.kind === 'files' && plain.embedded === true;
+    const info = await thread.channel.call('load', plain, plainOptions(ships ? { ...options, cache: 'none' } : options));
+    if (hasFired(signal)) throw aborted(signal);
     return new Model(info, thread.channel, replies, stop);
   } catch (error) {
     stop();
@@ -58,9 +61,10 @@ function hasFired(signal: AbortSignal | undefined): boolean {
 }
 
 function plainOptions(options: LoadOptions): PlainLoadOptions {
-  const { device = 'auto', cache = 'indexeddb', headers = {}, contextLength } = options;
+  const { device = 'auto', cache = 'indexeddb', headers = {}, contextLength, kernels = 'auto' } = options;
   const plain: PlainLoadOptions = { device, cache, headers: { ...headers }, pageFetch: options.fetch !== undefined };
   if (contextLength !== undefined) plain.contextLength = contextLength;
+  if (kernels !== 'auto') plain.kernels = kernels;
   return plain;
 }
 

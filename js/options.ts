@@ -17,6 +17,7 @@ const aFunction: Rule = { expected: 'a function', holds: (value) => typeof value
 
 const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, Rule>> = {
   device: oneOf('auto', 'webgpu', 'cpu'),
+  kernels: oneOf('auto', 'hardware', 'software'),
   contextLength: {
     expected: 'an integer of at least 1',
     holds: (value) => typeof value === 'number' && Number.isInteger(value) && value >= 1,

@@ -10,6 +10,7 @@ const INTERVAL_MS = 60;
 /** Makes {@link Progress} reports from counts of loaded bytes. */
 export class Meter {
   readonly #report: (progress: Progress) => void;
+  #loadedBytes = 0;
   #samples: { at: number; bytes: number }[] = [];
   #last: { at: number; phase: Progress['phase']; file: string; fromCache: boolean } | undefined;
 
@@ -17,8 +18,14 @@ export class Meter {
     this.#report = report;
   }
 
+  /** Reports a phase that counts no bytes: those of the last count stand, all loaded. */
+  stage(phase: 'verify' | 'compile' | 'warmup', file: string): void {
+    this.update(phase, file, this.#loadedBytes, this.#loadedBytes, true);
+  }
+
   /** Takes a count; reports it unless the last report of the same phase and file was a moment ago. */
   update(phase: Progress['phase'], file: string, loadedBytes: number, totalBytes: number | undefined, fromCache: boolean): void {
+    this.#loadedBytes = loadedBytes;
     const at = performance.now();
     const last = this.#last;
     if (last?.phase !== phase || last.fromCache !== fromCache) this.#samples = [];

@@ -13,7 +13,7 @@ export interface RemoteFile {
 
 /** A model source as data. `body` is a stream the page holds (see {@link PageCalls.read}). */
 export type PlainSource =
-  | { kind: 'files'; name: string; files: RemoteFile[]; tokenizer?: RemoteFile }
+  | { kind: 'files'; name: string; files: RemoteFile[]; tokenizer?: RemoteFile; embedded?: boolean }
   | { kind: 'folder'; name: string; url: string }
   | { kind: 'blob'; name: string; blob: Blob }
   | { kind: 'stream'; name: string; body: number };
@@ -21,6 +21,7 @@ export type PlainSource =
 /** The options of a load that concern the engine's thread. */
 export interface PlainLoadOptions {
   device: 'auto' | Device;
+  kernels?: 'hardware' | 'software';
   contextLength?: number;
   cache: 'indexeddb' | 'memory' | 'none';
   headers: Record<string, string>;

@@ -20,7 +20,7 @@ export function plainSource(source: ModelSource, holdStream: (stream: ReadableSt
 
 function named(text: string): PlainSource {
   const entry = find(text);
-  if (entry !== undefined) return { kind: 'files', name: fullName(entry), files: filesOf(entry) };
+  if (entry !== undefined) return { kind: 'files', name: fullName(entry), files: filesOf(entry), embedded: entry.embedded === true };
   if (!text.includes('/') && !/^[a-z]+:|\.gguf$/i.test(text)) {
     throw new Qwen3Error('invalid-argument', `there is no model ${show(text)} in the catalogue`, {
       hint: `the names are ${models.map(fullName).join(', ')}; or pass the URL of a .gguf file or of a folder`,

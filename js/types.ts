@@ -36,6 +36,11 @@ export interface Progress {
 export interface LoadOptions {
   /** `'auto'` takes WebGPU if there is a real adapter that passes the self-test; `'webgpu'` insists. Default `'auto'`. */
   device?: 'auto' | Device;
+  /**
+   * Which WebGPU kernels run: those for real adapters, or those without barriers for software adapters. `'auto'` (default)
+   * goes by the adapter; the others are for tests and measurements.
+   */
+  kernels?: 'auto' | 'hardware' | 'software';
   /** Positions of KV cache, at most the model's own. Default 4096, or the model's own if that is less. */
   contextLength?: number;
   onProgress?: (progress: Progress) => void;

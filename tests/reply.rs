@@ -95,3 +95,63 @@ fn bytes_that_are_no_text_are_replaced_and_lose_nothing_else() {
         assert_eq!((said.thinking.as_str(), said.content.as_str()), ("ok \u{FFFD}", "a\u{FFFD}b\u{FFFD}"));
     }
 }
+
+#[test]
+fn no_output_of_a_model_can_break_the_parser() {
+    // Xorshift (G. Marsaglia, 2003): any stream does, it only has to be the same each time.
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    let pieces: [&[u8]; 24] = [
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b"\"",
+        b"'",
+        b"\\",
+        b"\\u12",
+        b":",
+        b",",
+        b"\n",
+        b" ",
+        b"\"name\"",
+        b"\"arguments\"",
+        b"\"f\"",
+        b"name",
+        b"1e9",
+        b"-",
+        b"True",
+        b"\xF0\x9F\x98\x80",
+        b"\xF0\x9F",
+        b"\x80",
+        b"\0",
+        b"{\"name\": \"f\", \"arguments\": {",
+    ];
+    for _ in 0..20_000 {
+        let start = [Start::Reply, Start::Thinking, Start::Content, Start::MidContent][random(4)];
+        let mut parser = Parser::new(TAGS, start);
+        let mut decoder = Decoder::default();
+        let mut events = Vec::new();
+        for _ in 0..random(40) {
+            if random(4) == 0 {
+                parser.push_text(&decoder.finish(), &mut events);
+                parser.push_token(1 + random(4) as u32, "<tag>", &mut events);
+            } else {
+                parser.push_token(TEXT, &decoder.push_bytes(pieces[random(pieces.len())]), &mut events);
+            }
+        }
+        parser.push_text(&decoder.finish(), &mut events);
+        parser.finish(&mut events);
+        // Calls are numbered without gaps.
+        let indices = events.iter().filter_map(|event| match event {
+            Event::ToolCall { index, .. } => Some(*index),
+            _ => None,
+        });
+        assert!(indices.enumerate().all(|(expected, index)| expected == index));
+    }
+}

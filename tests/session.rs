@@ -155,8 +155,8 @@ impl Runtime for Device {
     }
 
     fn logits(&mut self, sequence: SequenceId) -> Pending<'_, Vec<f32>> {
-        let last = *self.place(sequence).tokens.last().unwrap();
-        ready(Ok((0..VOCABULARY).map(|id| if id as u32 == last { 1.0 } else { 0.0 }).collect()))
+        let token = self.script.borrow().next(&self.tokenizer, &self.places[&sequence].tokens);
+        ready(Ok((0..VOCABULARY).map(|id| if id as u32 == token { 20.0 } else { 0.0 }).collect()))
     }
 
     fn decode(&mut self, sequence: SequenceId, plan: DecodePlan) -> Result<()> {
@@ -519,8 +519,7 @@ fn tool_calls_come_as_events_with_streamed_arguments() {
         assert_eq!(streamed, "{\"a\": [1, \"}\"]}");
         let call = events.iter().find(|event| matches!(event, Event::ToolCall { index: 1, .. })).unwrap();
         let id = &result.tool_calls[1].id;
-        let expected =
-            json!({ "type": "toolCall", "index": 1, "toolCall": { "id": id, "name": "g", "arguments": {} } });
+        let expected = json!({ "type": "toolCall", "index": 1, "id": id, "name": "g", "arguments": {} });
         assert_eq!(serde_json::to_value(call).unwrap(), expected);
         // Without tools the same text is content.
         let (_, plain) = bench.run(&user("x"), json!({}));
@@ -633,12 +632,34 @@ fn control_tokens_in_messages_are_text() {
 }
 
 #[test]
+fn log_probabilities_come_for_the_tokens_of_the_answer() {
+    let mut bench = bench(Some("\nhm 😀\n"), "Hi 👋", 1);
+    let plain = bench.run(&user("x"), json!({ "thinkingBudget": 4 })).1;
+    assert_eq!(plain.logprobs, None);
+    let n_plans = bench.log.borrow().plans.len();
+    let (events, result) = bench.run(&user("x"), json!({ "thinkingBudget": 4, "logprobs": true, "topLogprobs": 2 }));
+    assert_eq!(bench.log.borrow().plans.len(), n_plans, "the device drew");
+    assert_eq!((&result.thinking, &result.content), (&plain.thinking, &plain.content));
+    assert_eq!(result.usage.completion_tokens, plain.usage.completion_tokens);
+    assert!(events.iter().filter(|event| matches!(event, Event::Prefill { .. })).count() <= 2);
+    let logprobs = result.logprobs.unwrap();
+    let bytes: Vec<u32> = logprobs.iter().map(|logprobs| logprobs.token.token_id).collect();
+    assert_eq!(bytes, "Hi 👋".bytes().map(u32::from).collect::<Vec<u32>>());
+    let first = serde_json::to_value(&logprobs[0]).unwrap();
+    assert_eq!((&first["token"], &first["tokenId"]), (&json!("H"), &json!(72)));
+    assert!(logprobs[0].token.logprob < 0.0 && logprobs[0].token.logprob > -1e-4);
+    assert_eq!(logprobs[0].top_logprobs.len(), 2);
+    assert_eq!(logprobs[0].top_logprobs[0], logprobs[0].token);
+    assert_eq!(logprobs[0].top_logprobs[1].token_id, 0);
+}
+
+#[test]
 fn logits_are_those_after_the_last_token() {
     let mut bench = bench(None, "Hi", 3);
-    let ids: Vec<u32> = (0..40).collect();
-    for ids in [&ids[..], &ids[..1], &ids[..39], &ids[..]] {
-        let logits = block_on(bench.engine.logits(ids)).unwrap();
-        assert_eq!(logits.iter().position(|&logit| logit == 1.0), Some(ids.len() - 1));
+    let prompt = bench.engine.tokenize("<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\nH").unwrap();
+    for (length, next) in [(prompt.len(), b'i'), (prompt.len() - 1, b'H'), (prompt.len(), b'i')] {
+        let logits = block_on(bench.engine.logits(&prompt[..length])).unwrap();
+        assert_eq!(logits.iter().position(|&logit| logit > 1.0), Some(usize::from(next)));
     }
     for bad in [vec![], vec![VOCABULARY as u32]] {
         assert_eq!(block_on(bench.engine.logits(&bad)).unwrap_err().kind, ErrorKind::InvalidArgument);

@@ -80,7 +80,10 @@ type Delivered = Vec<(TensorInfo, usize, Vec<u8>)>;
 fn read(bytes: &[u8], chunk: usize) -> Result<(Stream, Delivered)> {
     let (mut stream, mut got) = (Stream::new(), Vec::new());
     for part in bytes.chunks(chunk) {
-        stream.push(part, &mut |tensor, row, bytes| Ok(got.push((tensor.clone(), row, bytes.to_vec()))))?;
+        stream.push(part, &mut |tensor, row, bytes| {
+            got.push((tensor.clone(), row, bytes.to_vec()));
+            Ok(())
+        })?;
     }
     stream.finish()?;
     Ok((stream, got))

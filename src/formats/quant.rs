@@ -146,7 +146,7 @@ const UNREAD: [(u32, &str); 31] = [
 pub fn dequantize(dtype: DType, bytes: &[u8], out: &mut [f32]) {
     let (block_bytes, block_elements) = (dtype.block_bytes(), dtype.block_elements());
     assert!(
-        bytes.len() % block_bytes == 0 && bytes.len() / block_bytes * block_elements == out.len(),
+        bytes.len().is_multiple_of(block_bytes) && bytes.len() / block_bytes * block_elements == out.len(),
         "{} bytes of {} do not hold {} elements",
         bytes.len(),
         dtype.name(),
@@ -223,7 +223,7 @@ fn q8_0(b: &[u8], y: &mut [f32]) {
 }
 
 /// Scale and minimum of sub-block `j` of 8: six bits each, packed into twelve bytes.
-fn scale_min(s: &[u8], j: usize) -> (f32, f32) {
+pub(crate) fn scale_min(s: &[u8], j: usize) -> (f32, f32) {
     let (scale, min) = if j < 4 {
         (s[j] & 63, s[j + 4] & 63)
     } else {

@@ -24,7 +24,7 @@ impl PlacedTensor {
         let TensorInfo { name, dtype, shape } = &info;
         let block = dtype.block_elements();
         let refuse = |problem: &str| Err(Error::malformed(format!("tensor {name:?} of shape {shape:?} {problem}")));
-        if info.columns() % block != 0 {
+        if !info.columns().is_multiple_of(block) {
             return refuse(&format!("is {}, whose rows must be multiples of {block}", dtype.name()));
         }
         if shape.contains(&0) {
@@ -186,7 +186,12 @@ mod tests {
         let mut got = Vec::new();
         let mut stream = RowStream::new(in_file_order(tensors.to_vec()).unwrap(), 0);
         for bytes in file.chunks(chunk) {
-            stream.push(bytes, &mut |t, row, bytes| Ok(got.push((t.name.clone(), row, bytes.to_vec())))).unwrap();
+            stream
+                .push(bytes, &mut |t, row, bytes| {
+                    got.push((t.name.clone(), row, bytes.to_vec()));
+                    Ok(())
+                })
+                .unwrap();
         }
         stream.finish().unwrap();
         got

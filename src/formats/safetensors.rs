@@ -183,7 +183,10 @@ mod tests {
     fn read(bytes: &[u8], chunk: usize) -> Result<Vec<(String, usize, Vec<u8>)>> {
         let (mut stream, mut got) = (Stream::new(), Vec::new());
         for part in bytes.chunks(chunk) {
-            stream.push(part, &mut |t, row, bytes| Ok(got.push((t.name.clone(), row, bytes.to_vec()))))?;
+            stream.push(part, &mut |t, row, bytes| {
+                got.push((t.name.clone(), row, bytes.to_vec()));
+                Ok(())
+            })?;
         }
         stream.finish()?;
         Ok(got)

@@ -24,6 +24,16 @@ pub struct Device {
     spare: Rc<RefCell<HashMap<usize, Vec<wgpu::Buffer>>>>,
     /// The first failure that no call was there to receive.
     failure: Arc<Mutex<Option<Error>>>,
+    _memory: Rc<Memory>,
+}
+
+/// Gives back all the device's memory with its last clone, and does not wait for a garbage collector.
+struct Memory(wgpu::Device);
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.0.destroy();
+    }
 }
 
 /// A compute pipeline, its bound resources and its grid: everything static about one dispatch.
@@ -94,7 +104,9 @@ impl Device {
             move |_, reason| report(lost(&reason))
         });
         raw.on_uncaptured_error(Arc::new(move |error| report(device_error(error))));
-        Ok(Self { raw, queue, description, software, pipelines: Rc::default(), spare: Rc::default(), failure })
+        let _memory = Rc::new(Memory(raw.clone()));
+        let (pipelines, spare) = (Rc::default(), Rc::default());
+        Ok(Self { raw, queue, description, software, pipelines, spare, failure, _memory })
     }
 
     /// The limits the device was opened with.

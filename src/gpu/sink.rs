@@ -36,12 +36,7 @@ impl Sink {
         {
             return unsupported("rows that are not a multiple of 32 elements".to_owned());
         }
-        if context_length == 0 || context_length > config.max_context {
-            return Err(Error::invalid(format!(
-                "contextLength must be 1 to {} for this model, got {context_length}",
-                config.max_context
-            )));
-        }
+        config.check_context_length(context_length)?;
         Ok(Self {
             device: device.clone(),
             config: config.clone(),

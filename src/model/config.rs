@@ -41,6 +41,17 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether sequences of this network can be that long; `invalid-argument` otherwise.
+    pub fn check_context_length(&self, context_length: usize) -> Result<()> {
+        if context_length == 0 || context_length > self.max_context {
+            return Err(Error::invalid(format!(
+                "contextLength must be 1 to {} for this model, got {context_length}",
+                self.max_context
+            )));
+        }
+        Ok(())
+    }
+
     /// From a GGUF's metadata; `tensors` are those of the first file that has any, and tell the vocabulary's size and whether the
     /// head is tied.
     pub fn from_gguf(metadata: &Metadata, tensors: &[PlacedTensor]) -> Result<Self> {

@@ -15,9 +15,11 @@
 //!
 //! Ties rank by the lower id. All arithmetic is f32 and all sums run in rank order. A NaN counts as −∞.
 
+mod logprobs;
 mod philox;
 mod sampler;
 
+pub use logprobs::log_probabilities;
 pub use philox::{philox4x32_10, uniform};
 pub use sampler::Sampler;
 

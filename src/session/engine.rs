@@ -7,14 +7,14 @@ use super::event::{Event, FinishReason};
 use super::info::ModelInfo;
 use super::options::{Call, Options};
 use super::pool::Pool;
-use super::reply::{Phase, Reply, Requests, Times, Turn};
+use super::reply::{Phase, Reply, Requests, Times};
 use super::stop::StopFilter;
 use crate::chat::message::{Message, Role, messages as read_messages};
 use crate::chat::presets::{NON_THINKING, THINKING, will_think};
 use crate::chat::reply::{Parser, Start, Tags};
 use crate::chat::template::{Piece, Prompt, prompt as render};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Config, DecodePlan, Loaded, Runtime, Vocabulary};
+use crate::model::{Config, Loaded, Runtime, Vocabulary};
 use crate::sampling::philox4x32_10;
 use crate::tokenizer::{Decoder, GgufVocabulary, Segment, Tokenizer};
 
@@ -23,19 +23,21 @@ pub type Clock = Box<dyn Fn() -> f64>;
 
 /// A resident model that replies.
 pub struct Engine {
-    runtime: Box<dyn Runtime>,
+    pub(super) runtime: Box<dyn Runtime>,
     config: Config,
-    tokenizer: Tokenizer,
-    clock: Clock,
-    tags: Tags,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) clock: Clock,
+    pub(super) tags: Tags,
     /// Tokens that end a reply.
-    eos: Vec<u32>,
-    pool: Pool,
+    pub(super) eos: Vec<u32>,
+    pub(super) pool: Pool,
     replies: u32,
 }
 
 /// A prompt ready to be read.
 struct Ready {
+    /// When the call came.
+    called: f64,
     tokens: Vec<u32>,
     start: Start,
     events: Vec<Event>,
@@ -116,10 +118,12 @@ impl Engine {
 
     /// Begins a reply to a conversation. Its events come from [`Engine::step`].
     pub fn chat(&mut self, messages: &Value, options: &Value) -> Result<Reply> {
+        let called = (self.clock)();
         let options = Options::read(options, Call::Chat, self.config.vocab)?;
         let messages = read_messages(messages)?;
         let thinks = will_think(&messages, options.settings.enable_thinking);
         let mut ready = self.fit(messages, &options)?;
+        ready.called = called;
         let seed = self.seed(&options);
         let sampling = options.sampling(if thinks { THINKING } else { NON_THINKING }, seed);
         if thinks && sampling.temperature == 0.0 {
@@ -136,6 +140,7 @@ impl Engine {
 
     /// Begins a reply to raw text, in which control tokens count.
     pub fn complete(&mut self, prompt: &str, options: &Value) -> Result<Reply> {
+        let called = (self.clock)();
         let options = Options::read(options, Call::Complete, self.config.vocab)?;
         let tokens = self.tokenize(prompt)?;
         if tokens.is_empty() {
@@ -143,8 +148,8 @@ impl Engine {
         }
         self.check_fits(tokens.len())?;
         let seed = self.seed(&options);
-        let sampling = options.sampling(THINKING, seed);
-        self.begin(Ready { tokens, start: Start::MidContent, events: Vec::new() }, sampling, self.tags, options)
+        let sampling = options.sampling(if options.settings.enable_thinking { THINKING } else { NON_THINKING }, seed);
+        self.begin(Ready { called, tokens, start: Start::MidContent, events: Vec::new() }, sampling, self.tags, options)
     }
 
     /// Moves a reply on by one chunk of its prompt or by the tokens that are ready. The last event is `done`; after it
@@ -217,8 +222,8 @@ impl Engine {
         tags: Tags,
         options: Options,
     ) -> Result<Reply> {
-        let Ready { tokens, start, events } = ready;
-        let times = Times { start: (self.clock)(), ..Times::default() };
+        let Ready { called, tokens, start, events } = ready;
+        let times = Times { start: called, ..Times::default() };
         let slot = self.pool.acquire(&mut *self.runtime, &tokens)?;
         let cached_tokens = match self.pool.rewind(&mut *self.runtime, slot, &tokens) {
             Ok(cached) => cached,
@@ -255,107 +260,10 @@ impl Engine {
             thinking: String::new(),
             content: String::new(),
             tool_calls: Vec::new(),
+            top_logprobs: options.logprobs,
+            sampler: None,
+            logprobs: Vec::new(),
         })
-    }
-
-    async fn advance(&mut self, reply: &mut Reply, events: &mut Vec<Event>) -> Result<()> {
-        if reply.requests.abort {
-            return self.end(reply, FinishReason::Abort, events);
-        }
-        if std::mem::take(&mut reply.requests.skip_thinking) {
-            self.close_thinking(reply, events)?;
-        }
-        match reply.phase {
-            Phase::Prefill => self.advance_prefill(reply, events).await,
-            Phase::Decode => self.advance_decode(reply, events).await,
-            Phase::Done => Ok(()),
-        }
-    }
-
-    async fn advance_prefill(&mut self, reply: &mut Reply, events: &mut Vec<Event>) -> Result<()> {
-        let before = (self.clock)();
-        let processed = self.read_chunk(reply.slot, &reply.tokens).await?;
-        if reply.times.drawn == 0 {
-            reply.times.prefill += (self.clock)() - before;
-            let (total, cached) = (reply.prompt_tokens, reply.cached_tokens);
-            events.push(Event::Prefill { processed: processed.min(total), total, cached });
-        }
-        if processed < reply.tokens.len() {
-            return Ok(());
-        }
-        if reply.drawn().len() >= reply.max_tokens {
-            return self.end(reply, FinishReason::Length, events);
-        }
-        let plan = DecodePlan {
-            sampling: reply.sampling.clone(),
-            prompt: reply.tokens[..reply.prompt_tokens].to_vec(),
-            reply: reply.drawn().to_vec(),
-            stop: self.eos.clone(),
-            max_tokens: reply.max_tokens - reply.drawn().len(),
-        };
-        self.runtime.decode(self.pool.slot(reply.slot).id, plan)?;
-        reply.phase = Phase::Decode;
-        Ok(())
-    }
-
-    async fn advance_decode(&mut self, reply: &mut Reply, events: &mut Vec<Event>) -> Result<()> {
-        let drawn = self.runtime.next(self.pool.slot(reply.slot).id).await?;
-        if drawn.is_empty() {
-            return self.end(reply, FinishReason::Length, events);
-        }
-        reply.times.last_token = (self.clock)();
-        reply.times.first_token.get_or_insert(reply.times.last_token);
-        for id in drawn {
-            reply.times.drawn += 1;
-            match reply.take(&self.tokenizer, &self.eos, id, events) {
-                Turn::GoOn => {}
-                Turn::CloseThinking => return self.close_thinking(reply, events),
-                Turn::Finish(reason) => return self.end(reply, reason, events),
-            }
-        }
-        Ok(())
-    }
-
-    /// Closes an open thinking block as the model would, or puts an empty one where it might have begun; what the device
-    /// drew beyond is dropped.
-    fn close_thinking(&mut self, reply: &mut Reply, events: &mut Vec<Event>) -> Result<()> {
-        let (Some(think), Some(end_think)) = (self.tags.think, self.tags.end_think) else { return Ok(()) };
-        let not_begun = reply.starts_empty && reply.drawn().is_empty();
-        if !reply.parser.is_thinking() && !not_begun {
-            return Ok(());
-        }
-        let newlines = match reply.parser.trailing_newlines() {
-            _ if not_begun => "\n\n",
-            None => "\n\n",
-            Some(0) => "\n",
-            Some(_) => "",
-        };
-        let mut closing = if not_begun { vec![think] } else { Vec::new() };
-        closing.extend(self.tokenizer.encode_text(newlines)?);
-        closing.push(end_think);
-        closing.extend(self.tokenizer.encode_text("\n\n")?);
-        if reply.phase == Phase::Decode {
-            self.pool.slot(reply.slot).tokens = reply.tokens.clone();
-            self.pool.settle(&mut *self.runtime, reply.slot, reply.tokens.len())?;
-            reply.phase = Phase::Prefill;
-        }
-        closing.truncate(reply.max_tokens - reply.drawn().len());
-        for id in closing {
-            reply.force(&self.tokenizer, id, events);
-        }
-        Ok(())
-    }
-
-    /// Ends a reply: the sequence keeps what is certain, the events get their last.
-    fn end(&mut self, reply: &mut Reply, reason: FinishReason, events: &mut Vec<Event>) -> Result<()> {
-        if reply.phase == Phase::Decode {
-            self.pool.slot(reply.slot).tokens = reply.tokens.clone();
-        }
-        let held = self.pool.slot(reply.slot).tokens.len();
-        self.pool.settle(&mut *self.runtime, reply.slot, held)?;
-        self.pool.release(reply.slot);
-        reply.finish(reason, (self.clock)(), events);
-        Ok(())
     }
 
     /// Makes a sequence hold exactly these tokens.
@@ -366,7 +274,7 @@ impl Engine {
     }
 
     /// Reads the next chunk of `tokens` into a sequence that holds their beginning. Tokens it holds then.
-    async fn read_chunk(&mut self, slot: usize, tokens: &[u32]) -> Result<usize> {
+    pub(super) async fn read_chunk(&mut self, slot: usize, tokens: &[u32]) -> Result<usize> {
         let slot = self.pool.slot(slot);
         let first = slot.tokens.len();
         let last = tokens.len().min(first + self.runtime.info().prefill_chunk.max(1));
@@ -403,7 +311,7 @@ impl Engine {
                 format!("the {n_dropped} oldest messages were left out to fit the context of {context} tokens");
             events.push(Event::Notice { code: "dropped-turns", message });
         }
-        Ok(Ready { tokens, start, events })
+        Ok(Ready { called: (self.clock)(), tokens, start, events })
     }
 
     fn check_fits(&self, n_tokens: usize) -> Result<()> {

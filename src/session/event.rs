@@ -41,7 +41,8 @@ pub enum Event {
         /// Counts the calls of this reply from 0.
         index: usize,
         /// The call.
-        tool_call: ToolCall,
+        #[serde(flatten)]
+        call: ToolCall,
     },
     /// Something the caller may want to know.
     Notice {
@@ -89,6 +90,32 @@ pub struct ReplyResult {
     pub timings: Timings,
     /// The seed it was drawn with, given or chosen.
     pub seed: u64,
+    /// With `logprobs`: how likely each token outside the thinking was, tags and end token left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<Vec<TokenLogprobs>>,
+}
+
+/// How likely the model held a drawn token, before penalties and temperature.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenLogprobs {
+    /// The token that was drawn.
+    #[serde(flatten)]
+    pub token: TokenLogprob,
+    /// The most likely tokens, `topLogprobs` of them, the likeliest first.
+    pub top_logprobs: Vec<TokenLogprob>,
+}
+
+/// A token and the natural logarithm of its probability.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenLogprob {
+    /// Its text; U+FFFD where it holds part of a character.
+    pub token: String,
+    /// Its id.
+    pub token_id: u32,
+    /// ln of its probability.
+    pub logprob: f32,
 }
 
 /// Tokens of a reply.

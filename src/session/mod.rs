@@ -7,9 +7,10 @@ mod info;
 mod options;
 mod pool;
 mod reply;
+mod step;
 mod stop;
 
 pub use engine::{Clock, Engine};
-pub use event::{Event, FinishReason, ReplyResult, Timings, Usage};
+pub use event::{Event, FinishReason, ReplyResult, Timings, TokenLogprob, TokenLogprobs, Usage};
 pub use info::ModelInfo;
 pub use reply::Reply;

@@ -18,6 +18,8 @@ pub(super) struct Options {
     pub(super) stop: Vec<String>,
     pub(super) drop_oldest_turns: bool,
     pub(super) seed: Option<u64>,
+    /// Log probabilities are wanted, and of so many of the likeliest tokens.
+    pub(super) logprobs: Option<usize>,
     temperature: Option<f32>,
     top_p: Option<f32>,
     top_k: Option<u32>,
@@ -33,7 +35,7 @@ pub(super) struct Options {
 pub(super) enum Call {
     /// A conversation: every option.
     Chat,
-    /// Raw text: no options of the template.
+    /// Raw text: no options of the template, but the mode, which chooses the preset.
     Complete,
 }
 
@@ -51,6 +53,7 @@ impl Options {
         };
         let mut options = Self::default();
         let mut without_tools = false;
+        let mut top_logprobs = None;
         for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
             let name = name.as_str();
             match name {
@@ -66,9 +69,11 @@ impl Options {
                 "maxTokens" => options.max_tokens = Some(integer(name, value, 1, MAX_INTEGER)? as usize),
                 "stop" => options.stop = stop(value)?,
                 "thinkingBudget" => options.thinking_budget = Some(integer(name, value, 0, MAX_INTEGER)? as usize),
-                "logprobs" | "topLogprobs" | "responseFormat" => unsupported(name, value)?,
-                _ if call == Call::Complete => return Err(unknown(name)),
+                "logprobs" => options.logprobs = boolean(name, value)?.then_some(0),
+                "topLogprobs" => top_logprobs = Some(integer(name, value, 0, 20)? as usize),
+                "responseFormat" => response_format(value)?,
                 "enableThinking" => options.settings.enable_thinking = boolean(name, value)?,
+                _ if call == Call::Complete => return Err(unknown(name)),
                 "addGenerationPrompt" => options.settings.add_generation_prompt = boolean(name, value)?,
                 "continueFinalMessage" => options.settings.continue_final_message = boolean(name, value)?,
                 "tools" => options.settings.tools = tools(value)?,
@@ -85,6 +90,13 @@ impl Options {
         }
         if without_tools {
             options.settings.tools.clear();
+        }
+        match (top_logprobs, &mut options.logprobs) {
+            (Some(top), Some(logprobs)) => *logprobs = top,
+            (Some(top @ 1..), None) => {
+                return Err(Error::invalid(format!("topLogprobs: expected logprobs: true beside it, got {top} alone")));
+            }
+            _ => {}
         }
         Ok(options)
     }
@@ -204,14 +216,12 @@ fn tool_choice(value: &Value) -> Result<bool> {
     }
 }
 
-/// Options of the API that this engine cannot do yet: only their "off" is taken.
-fn unsupported(name: &str, value: &Value) -> Result<()> {
-    let off = match name {
-        "logprobs" => value == &Value::Bool(false),
-        "topLogprobs" => value.as_u64() == Some(0),
-        _ => value.get("type").and_then(Value::as_str) == Some("text"),
-    };
-    if off { Ok(()) } else { Err(Error::invalid(format!("{name}: not supported yet, got {}", shown(value)))) }
+/// Plain text is all there is.
+fn response_format(value: &Value) -> Result<()> {
+    match value.get("type").and_then(Value::as_str) {
+        Some("text") => Ok(()),
+        _ => Err(expected("responseFormat", "{ type: 'text' } (others are not supported yet)", value)),
+    }
 }
 
 #[cfg(test)]
@@ -264,10 +274,12 @@ mod tests {
             ),
             (json!({ "toolChoice": "maybe" }), "toolChoice: expected 'auto' or 'none', got \"maybe\""),
             (json!({ "onContextOverflow": 1 }), "onContextOverflow: expected 'error' or 'dropOldestTurns', got 1"),
-            (json!({ "logprobs": true }), "logprobs: not supported yet, got true"),
+            (json!({ "logprobs": 1 }), "logprobs: expected true or false, got 1"),
+            (json!({ "topLogprobs": 21, "logprobs": true }), "topLogprobs: expected an integer from 0 to 20, got 21"),
+            (json!({ "topLogprobs": 2 }), "topLogprobs: expected logprobs: true beside it, got 2 alone"),
             (
                 json!({ "responseFormat": { "type": "json_object" } }),
-                "responseFormat: not supported yet, got {\"type\":\"json_object\"}",
+                "responseFormat: expected { type: 'text' } (others are not supported yet), got {\"type\":\"json_object\"}",
             ),
         ];
         for (value, message) in cases {

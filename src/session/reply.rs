@@ -1,10 +1,10 @@
 //! One reply in the making: its tokens, what they said so far, and what ends it. The engine moves it on.
 
-use super::event::{Event, FinishReason, ReplyResult, Timings, Usage};
+use super::event::{Event, FinishReason, ReplyResult, Timings, TokenLogprob, TokenLogprobs, Usage};
 use super::stop::StopFilter;
 use crate::chat::ToolCall;
 use crate::chat::reply::{Event as Said, Parser};
-use crate::sampling::Sampling;
+use crate::sampling::{Sampler, Sampling, log_probabilities};
 use crate::tokenizer::{Decoder, Tokenizer};
 
 /// How far a reply is.
@@ -48,6 +48,15 @@ pub(super) struct Times {
     pub(super) drawn: usize,
 }
 
+impl Times {
+    /// A token was drawn.
+    pub(super) fn note_token(&mut self, now: f64) {
+        self.first_token.get_or_insert(now);
+        self.last_token = now;
+        self.drawn += 1;
+    }
+}
+
 /// A reply in the making.
 pub struct Reply {
     /// The sequence's place in the pool.
@@ -77,6 +86,11 @@ pub struct Reply {
     pub(super) thinking: String,
     pub(super) content: String,
     pub(super) tool_calls: Vec<ToolCall>,
+    /// How many of the likeliest tokens to tell of, if log probabilities are wanted.
+    pub(super) top_logprobs: Option<usize>,
+    /// Draws where the device does not; none until then, and after a token was forced.
+    pub(super) sampler: Option<Sampler>,
+    pub(super) logprobs: Vec<TokenLogprobs>,
 }
 
 impl Reply {
@@ -109,9 +123,27 @@ impl Reply {
         }
     }
 
+    /// Draws a token from its logits and takes it in, keeping how likely it was.
+    pub(super) fn draw(&mut self, tokenizer: &Tokenizer, eos: &[u32], logits: &[f32], events: &mut Vec<Event>) -> Turn {
+        let (prompt, drawn) = self.tokens.split_at(self.prompt_tokens);
+        let sampler = self.sampler.get_or_insert_with(|| Sampler::new(self.sampling.clone(), prompt, drawn));
+        let id = sampler.draw(logits);
+        if !self.parser.is_thinking() && !self.parser.is_tag(id) && !eos.contains(&id) {
+            let (logprob, top) = log_probabilities(logits, id, self.top_logprobs.unwrap_or(0));
+            let told = |(token_id, logprob): (u32, f32)| {
+                let token = String::from_utf8_lossy(tokenizer.token_bytes(token_id)).into_owned();
+                TokenLogprob { token, token_id, logprob }
+            };
+            let top_logprobs = top.into_iter().map(told).collect();
+            self.logprobs.push(TokenLogprobs { token: told((id, logprob)), top_logprobs });
+        }
+        self.take(tokenizer, eos, id, events)
+    }
+
     /// Adds a token that was not drawn.
     pub(super) fn force(&mut self, tokenizer: &Tokenizer, id: u32, events: &mut Vec<Event>) {
         self.tokens.push(id);
+        self.sampler = None;
         let thought = self.thinking_tokens;
         self.say(tokenizer, id, events);
         // What closes the thinking is not thought.
@@ -164,9 +196,9 @@ impl Reply {
                     _ => events.push(Event::ToolCallDelta { index, name, arguments }),
                 },
                 Said::ToolCall { index, call } => {
-                    let tool_call = ToolCall { id: format!("{}{index}", self.call_prefix), ..call };
-                    self.tool_calls.push(tool_call.clone());
-                    events.push(Event::ToolCall { index, tool_call });
+                    let call = ToolCall { id: format!("{}{index}", self.call_prefix), ..call };
+                    self.tool_calls.push(call.clone());
+                    events.push(Event::ToolCall { index, call });
                 }
                 Said::MalformedToolCall { index } => events.push(Event::Notice {
                     code: "malformed-tool-call",
@@ -213,6 +245,7 @@ impl Reply {
             usage: self.usage(),
             timings: self.timings(now),
             seed: self.sampling.seed,
+            logprobs: self.top_logprobs.map(|_| std::mem::take(&mut self.logprobs)),
         };
         events.push(Event::Done { result });
         self.phase = Phase::Done;

@@ -54,7 +54,13 @@ struct TokenizerJson {
     preparation: Preparation,
     #[serde(default)]
     added_tokens: Vec<AddedJson>,
-    model: serde_json::Value,
+    model: BpeJson,
+}
+
+/// What kind of tokenizer a file holds, read before the rest so that another kind is refused by its name.
+#[derive(Deserialize)]
+struct Kinds {
+    model: Kind,
     decoder: Option<Kind>,
 }
 
@@ -67,8 +73,13 @@ struct AddedJson {
 
 #[derive(Deserialize)]
 struct Kind {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default = "bpe")]
     kind: String,
+}
+
+/// Files older than the field hold BPE.
+fn bpe() -> String {
+    "BPE".to_owned()
 }
 
 #[derive(Deserialize)]
@@ -92,15 +103,15 @@ pub(super) fn from_json(json: &[u8]) -> Result<Tokenizer> {
         Error::malformed(format!("expected a tokenizer.json, got: {error}"))
             .hint("take tokenizer.json from the model's own repository")
     };
-    let file: TokenizerJson = serde_json::from_slice(json).map_err(malformed)?;
-    let kind = file.model.get("type").and_then(|kind| kind.as_str()).unwrap_or("BPE");
-    if kind != "BPE" {
-        return Err(Error::unsupported(format!("expected a tokenizer of type BPE, got {kind}")));
+    let kinds: Kinds = serde_json::from_slice(json).map_err(malformed)?;
+    if kinds.model.kind != "BPE" {
+        return Err(Error::unsupported(format!("expected a tokenizer of type BPE, got {}", kinds.model.kind)));
     }
-    if let Some(Kind { kind }) = file.decoder.filter(|decoder| decoder.kind != "ByteLevel") {
+    if let Some(Kind { kind }) = kinds.decoder.filter(|decoder| decoder.kind != "ByteLevel") {
         return Err(Error::unsupported(format!("expected a tokenizer with the decoder ByteLevel, got {kind}")));
     }
-    let bpe: BpeJson = serde_json::from_value(file.model).map_err(malformed)?;
+    let file: TokenizerJson = serde_json::from_slice(json).map_err(malformed)?;
+    let bpe = file.model;
     let merges = bpe.merges.into_iter().map(|merge| match merge {
         MergeJson::Pair(left, right) => Ok((left, right)),
         MergeJson::Spaced(merge) => split_merge(&merge),

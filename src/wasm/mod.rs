@@ -46,7 +46,7 @@ pub struct Loader {
 
 #[wasm_bindgen]
 impl Loader {
-    /// Takes the device and says what will come: `{ format: 'gguf' | 'safetensors', contextLength?, insist, configJson?,
+    /// Takes the device and says what will come: `{ format: 'gguf' | 'safetensors', contextLength?, insist, kernels?, configJson?,
     /// tokenizerJson? }`, the last two with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`.
     pub async fn open(options: JsValue) -> JsResult<Loader> {
         let tokenizer = js_sys::Reflect::get(&options, &"tokenizerJson".into())?;
@@ -86,7 +86,7 @@ async fn open(options: &Value, tokenizer: Option<Vec<u8>>) -> Result<model::Load
             })?)
         }
     };
-    let make_sink = device::open(options["insist"] == true, context_length).await?;
+    let make_sink = device::open(options["insist"] == true, options["kernels"].as_str(), context_length).await?;
     match options["format"].as_str() {
         Some("gguf") => {
             let loader = model::Loader::gguf(make_sink);

@@ -11,7 +11,7 @@ use crate::node;
 use crate::shell::{self, say};
 use crate::toolchain::{TARGET, Toolchain};
 
-/// The engine is built once per device, so that candle is downloaded only where there is no GPU.
+/// The engine is built once per device: a page downloads only the one it runs.
 const ENGINES: [&str; 2] = ["gpu", "cpu"];
 
 /// Apart from the native builds: other flags, and both can stay warm.
@@ -43,6 +43,9 @@ fn compile(toolchain: &Toolchain, engine: &str) -> Result<()> {
     let mut command = toolchain.build();
     command.args(["--package", "qwen3-web", "--lib", "--profile", "web", "--target-dir", TARGET_DIR]);
     command.args(["--no-default-features", "--features", engine]);
+    // Cargo names a cdylib without a hash, so that each build with other features throws the last one away. This variable,
+    // by which rustc's own build keeps its channels apart, gives it one: both engines stay built.
+    command.env("__CARGO_DEFAULT_LIB_METADATA", "web");
     shell::run(&mut command)
 }
 

@@ -12,9 +12,9 @@ use std::time::Instant;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pollster::block_on;
 use qwen3_web::error::{Error, Result};
-use qwen3_web::gpu;
 use qwen3_web::model::{Loaded, SinkFactory};
 use qwen3_web::session::Engine;
+use qwen3_web::{cpu, gpu};
 
 use source::Source;
 
@@ -47,7 +47,7 @@ struct Model {
     /// A GGUF (of a split one any part), or a folder of safetensors.
     #[arg(long = "model", value_name = "FILE")]
     file: String,
-    /// What computes: by default the GPU if there is a real one.
+    /// What computes: by default the GPU if there is a real one, else the CPU.
     #[arg(long)]
     device: Option<DeviceName>,
     /// Positions of KV cache.
@@ -59,6 +59,8 @@ struct Model {
 enum DeviceName {
     /// Vulkan, Metal or DX12; a software adapter too.
     Gpu,
+    /// One thread of this machine's processor.
+    Cpu,
 }
 
 impl Model {
@@ -70,9 +72,19 @@ impl Model {
         let on_gpu = |device: gpu::Device| -> Box<SinkFactory> {
             Box::new(move |config| Ok(Box::new(gpu::Sink::new(&device, config, context(config.max_context))?)))
         };
+        let on_cpu = || -> Box<SinkFactory> {
+            Box::new(move |config| Ok(Box::new(cpu::Sink::new(config, context(config.max_context))?)))
+        };
         let make_sink = match self.device {
+            Some(DeviceName::Cpu) => on_cpu(),
             Some(DeviceName::Gpu) => on_gpu(block_on(open(true))?),
-            None => on_gpu(block_on(open(false))?),
+            None => match block_on(open(false)) {
+                Ok(device) => on_gpu(device),
+                Err(error) => {
+                    eprintln!("note: on the CPU, because {}", error.message);
+                    on_cpu()
+                }
+            },
         };
         source.load(make_sink)
     }

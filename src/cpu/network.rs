@@ -1,0 +1,212 @@
+//! The Qwen3 network over a tile of tokens (`transformers` `models/qwen3/modeling_qwen3.py` is the definition).
+
+use super::activations::Activations;
+use super::attention::Attention;
+use super::kernels::dot_f32;
+use super::kv_cache::{Kind, KvCache};
+use super::matrix::{Matrix, Scratch};
+use crate::error::Result;
+use crate::model::Config;
+
+/// Tokens that go through the network together: enough that unpacking weights costs little, few enough that their
+/// activations stay in the cache of a core.
+pub const TILE: usize = 32;
+
+/// One transformer block's weights.
+pub struct Layer {
+    /// `[hidden]`
+    pub attention_norm: Vec<f32>,
+    /// `[heads · head_dim, hidden]`
+    pub query: Matrix,
+    /// `[kv_heads · head_dim, hidden]`
+    pub key: Matrix,
+    /// `[kv_heads · head_dim, hidden]`
+    pub value: Matrix,
+    /// `[head_dim]`
+    pub query_norm: Vec<f32>,
+    /// `[head_dim]`
+    pub key_norm: Vec<f32>,
+    /// `[hidden, heads · head_dim]`
+    pub output: Matrix,
+    /// `[hidden]`
+    pub feed_forward_norm: Vec<f32>,
+    /// `[intermediate, hidden]`
+    pub gate: Matrix,
+    /// `[intermediate, hidden]`
+    pub up: Matrix,
+    /// `[hidden, intermediate]`
+    pub down: Matrix,
+}
+
+impl Layer {
+    /// All matrices, in the order of use.
+    pub fn matrices(&self) -> [&Matrix; 7] {
+        [&self.query, &self.key, &self.value, &self.output, &self.gate, &self.up, &self.down]
+    }
+}
+
+/// All weights.
+pub struct Network {
+    /// Shapes and constants.
+    pub config: Config,
+    /// `[vocab, hidden]`
+    pub embedding: Matrix,
+    /// The blocks.
+    pub layers: Vec<Layer>,
+    /// `[hidden]`
+    pub final_norm: Vec<f32>,
+    /// `[vocab, hidden]`; none when the embedding is the head.
+    pub head: Option<Matrix>,
+}
+
+/// Buffers for [`TILE`] tokens, reused by all layers and sequences.
+#[derive(Default)]
+pub struct Workspace {
+    hidden: Vec<f32>,
+    normed: Vec<f32>,
+    x: Activations,
+    query: Vec<f32>,
+    key: Vec<f32>,
+    value: Vec<f32>,
+    attended: Vec<f32>,
+    gate: Vec<f32>,
+    up: Vec<f32>,
+    rotation: Vec<(f32, f32)>,
+    attention: Attention,
+    scratch: Scratch,
+}
+
+impl Network {
+    /// Takes `tokens` in at positions `first..` and returns the logits after the last, `[vocab]`, if `wanted`.
+    pub fn forward(
+        &self,
+        tokens: &[u32],
+        first: usize,
+        kv: &mut KvCache,
+        w: &mut Workspace,
+        wanted: bool,
+    ) -> Result<Option<Vec<f32>>> {
+        kv.reserve(first + tokens.len())?;
+        for (i, tile) in tokens.chunks(TILE).enumerate() {
+            self.tile(tile, first + i * TILE, kv, w);
+        }
+        Ok((wanted && !tokens.is_empty()).then(|| self.logits(w)))
+    }
+
+    fn tile(&self, tokens: &[u32], first: usize, kv: &mut KvCache, w: &mut Workspace) {
+        let c = &self.config;
+        let n = tokens.len();
+        w.hidden.resize(n * c.hidden, 0.0);
+        w.query.resize(n * c.heads * c.head_dim, 0.0);
+        w.attended.resize(n * c.heads * c.head_dim, 0.0);
+        w.key.resize(n * c.kv_heads * c.head_dim, 0.0);
+        w.value.resize(n * c.kv_heads * c.head_dim, 0.0);
+        w.gate.resize(n * c.intermediate, 0.0);
+        w.up.resize(n * c.intermediate, 0.0);
+        for (token, row) in tokens.iter().zip(w.hidden.chunks_exact_mut(c.hidden)) {
+            self.embedding.row(*token as usize, row);
+        }
+        rotations(c, first, n, &mut w.rotation);
+        for (i, layer) in self.layers.iter().enumerate() {
+            self.attend(i, layer, first, kv, w);
+            feed_forward(c, layer, w);
+        }
+    }
+
+    fn attend(&self, index: usize, layer: &Layer, first: usize, kv: &mut KvCache, w: &mut Workspace) {
+        let c = &self.config;
+        norm_rows(&w.hidden, &layer.attention_norm, c.rms_eps, &mut w.normed);
+        w.x.set(&w.normed, c.hidden);
+        layer.query.multiply(&w.x, &mut w.scratch, &mut w.query);
+        layer.key.multiply(&w.x, &mut w.scratch, &mut w.key);
+        layer.value.multiply(&w.x, &mut w.scratch, &mut w.value);
+        norm_and_rotate(&mut w.query, &layer.query_norm, c, &w.rotation);
+        norm_and_rotate(&mut w.key, &layer.key_norm, c, &w.rotation);
+        let width = c.kv_heads * c.head_dim;
+        for (t, (key, value)) in w.key.chunks_exact(width).zip(w.value.chunks_exact(width)).enumerate() {
+            kv.store(index, Kind::Keys, first + t, key);
+            kv.store(index, Kind::Values, first + t, value);
+        }
+        w.attention.run(c, kv, index, first, &w.query, &mut w.attended);
+        w.x.set(&w.attended, c.heads * c.head_dim);
+        w.normed.resize(w.hidden.len(), 0.0);
+        layer.output.multiply(&w.x, &mut w.scratch, &mut w.normed);
+        add(&mut w.hidden, &w.normed);
+    }
+
+    fn logits(&self, w: &mut Workspace) -> Vec<f32> {
+        let c = &self.config;
+        let last = w.hidden.len() - c.hidden;
+        norm_rows(&w.hidden[last..], &self.final_norm, c.rms_eps, &mut w.normed);
+        w.x.set(&w.normed, c.hidden);
+        let mut logits = vec![0.0; c.vocab];
+        self.head.as_ref().unwrap_or(&self.embedding).multiply(&w.x, &mut w.scratch, &mut logits);
+        logits
+    }
+}
+
+/// `hidden += down · (silu(gate · x) ⊙ up · x)`, x the normed hidden.
+fn feed_forward(c: &Config, layer: &Layer, w: &mut Workspace) {
+    norm_rows(&w.hidden, &layer.feed_forward_norm, c.rms_eps, &mut w.normed);
+    w.x.set(&w.normed, c.hidden);
+    layer.gate.multiply(&w.x, &mut w.scratch, &mut w.gate);
+    layer.up.multiply(&w.x, &mut w.scratch, &mut w.up);
+    for (gate, up) in w.gate.iter_mut().zip(&w.up) {
+        *gate *= up / (1.0 + (-*gate).exp());
+    }
+    w.x.set(&w.gate, c.intermediate);
+    layer.down.multiply(&w.x, &mut w.scratch, &mut w.normed);
+    add(&mut w.hidden, &w.normed);
+}
+
+fn add(y: &mut [f32], x: &[f32]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y += x;
+    }
+}
+
+/// `1 / √(mean(x²) + ε)`
+fn inverse_rms(x: &[f32], eps: f32) -> f32 {
+    1.0 / (dot_f32(x, x) / x.len() as f32 + eps).sqrt()
+}
+
+/// RMSNorm of every row of `x: [rows, weight.len()]`.
+fn norm_rows(x: &[f32], weight: &[f32], eps: f32, out: &mut Vec<f32>) {
+    out.resize(x.len(), 0.0);
+    for (x, out) in x.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
+        let scale = inverse_rms(x, eps);
+        for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
+            *out = x * scale * weight;
+        }
+    }
+}
+
+/// Cosine and sine of every position's angles: `[tokens, head_dim / 2]`, angle `i` being `position · θ^(−2i / head_dim)`.
+fn rotations(c: &Config, first: usize, tokens: usize, out: &mut Vec<(f32, f32)>) {
+    out.clear();
+    let half = c.head_dim / 2;
+    for position in first..first + tokens {
+        out.extend((0..half).map(|i| {
+            let angle = position as f64 * c.rope_theta.powf(-(i as f64) / half as f64);
+            (angle.cos() as f32, angle.sin() as f32)
+        }));
+    }
+}
+
+/// RMSNorm of each head of `x: [tokens, heads, head_dim]`, then the rotation of the pairs `(i, i + head_dim / 2)`.
+fn norm_and_rotate(x: &mut [f32], weight: &[f32], c: &Config, rotation: &[(f32, f32)]) {
+    let half = c.head_dim / 2;
+    let tokens = rotation.len() / half;
+    let per_token = x.len() / tokens;
+    for (token, rotation) in x.chunks_exact_mut(per_token).zip(rotation.chunks_exact(half)) {
+        for head in token.chunks_exact_mut(c.head_dim) {
+            let scale = inverse_rms(head, c.rms_eps);
+            let (a, b) = head.split_at_mut(half);
+            for i in 0..half {
+                let (cos, sin) = rotation[i];
+                let (x, y) = (a[i] * scale * weight[i], b[i] * scale * weight[i + half]);
+                (a[i], b[i]) = (x * cos - y * sin, y * cos + x * sin);
+            }
+        }
+    }
+}

@@ -1,0 +1,325 @@
+// Loading through the public API: every kind of source, what is kept between loads, and what happens when things go wrong.
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { ANSWER, SCRIPT, scripted, start } from './bench.mjs';
+import { rangeStart } from './server.mjs';
+import { gguf, scriptedModel } from './scripted.mjs';
+
+const SHA256 = createHash('sha256').update(scripted).digest('hex');
+
+let bench;
+let page;
+before(async () => {
+  bench = await start();
+  page = await bench.page();
+  await page.evaluate(() => {
+    globalThis.answer = async (model) => {
+      const { content } = await model.chat([{ role: 'user', content: 'hi' }]);
+      await model.unload();
+      return content;
+    };
+    globalThis.load = (source, options) => qwen3.loadModel(source, { device: 'cpu', cache: 'none', ...options });
+  });
+});
+after(() => bench.stop());
+beforeEach(() => page.evaluate(async () => {
+  for (const { name } of await qwen3.listModels()) await qwen3.deleteModel(name);
+}));
+
+/** Answers with these bytes, honouring an open range, with what `change` does to the response before. */
+function bytes(body, change = () => true) {
+  return (request, response) => {
+    const from = rangeStart(request) ?? 0;
+    const headers = { 'Content-Length': body.length - from, ETag: '"v1"', ...(from > 0 ? { 'Content-Range': `bytes ${from}-${body.length - 1}/${body.length}` } : {}) };
+    if (change(request, response, from)) response.writeHead(from > 0 ? 206 : 200, headers).end(body.subarray(from));
+  };
+}
+
+describe('sources', () => {
+  test('an address, a File, an ArrayBuffer, a stream, and a list of mirrors', async () => {
+    const answers = await page.evaluate(async (sha256) => {
+      const data = await (await fetch('/scripted.gguf')).arrayBuffer();
+      const sources = [
+        '/scripted.gguf',
+        new URL('/scripted.gguf', location.href),
+        new File([data], 'own.gguf'),
+        data,
+        new Blob([data]).stream(),
+        { urls: ['/nowhere.gguf', '/scripted.gguf'], sha256, sizeBytes: data.byteLength },
+      ];
+      const answers = [];
+      for (const source of sources) answers.push(await answer(await load(source)));
+      return answers;
+    }, SHA256);
+    assert.deepEqual(answers, Array(6).fill(ANSWER));
+  });
+
+  test('the caller\'s own fetch and headers', async () => {
+    bench.server.routes.set('/guarded.gguf', bytes(scripted, (request, response) => {
+      if (request.headers.authorization === 'Bearer t') return true;
+      response.writeHead(401).end();
+      return false;
+    }));
+    const seen = await page.evaluate(async () => {
+      const asked = [];
+      const own = (url, init) => {
+        asked.push(new URL(url).pathname);
+        return fetch(url, init);
+      };
+      const headers = { Authorization: 'Bearer t' };
+      return {
+        without: await attempt(() => load('/guarded.gguf')),
+        withHeaders: await answer(await load('/guarded.gguf', { headers })),
+        withFetch: await answer(await load('/guarded.gguf', { headers, fetch: own })),
+        asked,
+      };
+    });
+    assert.equal(seen.without.code, 'download-failed');
+    assert.match(seen.without.message, /401/);
+    assert.match(seen.without.hint, /Authorization/);
+    assert.deepEqual([seen.withHeaders, seen.withFetch, seen.asked], [ANSWER, ANSWER, ['/guarded.gguf']]);
+  });
+});
+
+describe('what is kept', () => {
+  for (const cache of ['indexeddb', 'memory']) {
+    test(`a second load from ${cache} asks the network for nothing of the model`, async () => {
+      const { server } = bench;
+      const first = await page.evaluate(async (cache) => answer(await load('/scripted.gguf', { cache })), cache);
+      const before = server.requests.filter((path) => path === '/scripted.gguf').length;
+      const { second, phases, stored } = await page.evaluate(async (cache) => {
+        const phases = new Set();
+        const model = await load('/scripted.gguf', { cache, onProgress: ({ phase, fromCache }) => phases.add(`${phase} ${fromCache}`) });
+        return { second: await answer(model), phases: [...phases], stored: await qwen3.listModels() };
+      }, cache);
+      assert.equal(server.requests.filter((path) => path === '/scripted.gguf').length, before);
+      assert.deepEqual([first, second], [ANSWER, ANSWER]);
+      assert.deepEqual(phases, ['upload true', 'compile true']);
+      assert.equal(stored.length, 1);
+      assert.deepEqual({ ...stored[0], lastUsed: 0 }, {
+        name: `${server.url}/scripted.gguf`, source: `${server.url}/scripted.gguf`, sizeBytes: scripted.length,
+        completeBytes: scripted.length, complete: true, verified: false, lastUsed: 0,
+      });
+    });
+  }
+
+  test('a folder of safetensors is kept whole and works with the network cut', async () => {
+    const folder = '/fixtures/shards';
+    const once = await page.evaluate(async (folder) => {
+      const model = await load(folder, { cache: 'indexeddb' });
+      const ids = Array.from(await model.tokenize('hello'));
+      await model.unload();
+      return ids;
+    }, folder);
+    const before = bench.server.requests.filter((path) => path.startsWith(folder)).length;
+    const again = await page.evaluate(async (folder) => {
+      const model = await load(folder, { cache: 'indexeddb' });
+      const ids = Array.from(await model.tokenize('hello'));
+      await model.unload();
+      return ids;
+    }, folder);
+    assert.ok(once.length > 0);
+    assert.deepEqual(again, once);
+    assert.equal(bench.server.requests.filter((path) => path.startsWith(folder)).length, before);
+  });
+
+  test('a pinned hash is checked, and what matched counts as verified', async () => {
+    const { stored, mismatch, left } = await page.evaluate(async (sha256) => {
+      await (await load({ urls: ['/scripted.gguf'], sha256 }, { cache: 'indexeddb' })).unload();
+      const [stored] = await qwen3.listModels();
+      await qwen3.deleteModel(stored.name);
+      const mismatch = await attempt(() => load({ urls: ['/scripted.gguf'], sha256: '0'.repeat(64) }, { cache: 'indexeddb' }));
+      return { stored, mismatch, left: await qwen3.listModels() };
+    }, SHA256);
+    assert.equal(stored.verified, true);
+    assert.equal(mismatch.code, 'integrity-mismatch');
+    assert.deepEqual(left, []);
+  });
+
+  test('a file that was damaged on its way is fetched again', async () => {
+    let served = 0;
+    const damaged = Buffer.from(scripted);
+    damaged[damaged.length - 100] ^= 1;
+    bench.server.routes.set('/flaky.gguf', (request, response) => bytes(served++ === 0 ? damaged : scripted)(request, response));
+    const content = await page.evaluate(async (sha256) => answer(await load({ urls: ['/flaky.gguf'], sha256 }, { cache: 'indexeddb' })), SHA256);
+    assert.deepEqual([content, served], [ANSWER, 2]);
+  });
+
+  test('storage can be asked about', async () => {
+    const { usage, known, unknown } = await page.evaluate(async () => ({
+      usage: await qwen3.storageUsage(),
+      known: await qwen3.preflight({ urls: ['/scripted.gguf'], sizeBytes: 1e15 }),
+      unknown: await qwen3.preflight('/scripted.gguf'),
+    }));
+    assert.ok(usage.quotaBytes > 0 && typeof usage.persisted === 'boolean');
+    assert.equal(known.fits, false);
+    assert.match(known.reasons[0], /1000000000000000 bytes/);
+    assert.equal(unknown.fits, true);
+    assert.equal(unknown.downloadBytes, scripted.length);
+  });
+});
+
+/** A model of several chunks of 4 MiB. */
+const LONG = scriptedModel({ ...SCRIPT, unused: 14_000 });
+
+describe('interrupted downloads', () => {
+  test('a connection that breaks goes on at the next byte, without a byte twice', async () => {
+    let cuts = 0;
+    let sent = 0;
+    bench.server.routes.set('/cut.gguf', (request, response) => {
+      const from = rangeStart(request) ?? 0;
+      const rest = scripted.subarray(from);
+      const headers = { 'Content-Length': rest.length, ...(from > 0 ? { 'Content-Range': `bytes ${from}-${scripted.length - 1}/${scripted.length}` } : {}) };
+      response.writeHead(from > 0 ? 206 : 200, headers);
+      const part = cuts < 3 ? rest.subarray(0, 100_000) : rest;
+      cuts += 1;
+      sent += part.length;
+      response.write(part, () => setTimeout(() => (part === rest ? response.end() : response.destroy()), 100));
+    });
+    const content = await page.evaluate(async () => answer(await load('/cut.gguf')));
+    assert.equal(content, ANSWER);
+    assert.deepEqual([cuts, sent], [4, scripted.length]);
+  });
+
+  test('a server that ignores ranges, and one that is busy, are coped with', async () => {
+    let asked = 0;
+    bench.server.routes.set('/rude.gguf', (_, response) => {
+      asked += 1;
+      if (asked === 1) return void response.writeHead(503, { 'Retry-After': '0' }).end();
+      response.writeHead(200, { 'Content-Length': scripted.length });
+      if (asked === 2) response.write(scripted.subarray(0, 50_000), () => setTimeout(() => response.destroy(), 100));
+      else response.end(scripted);
+    });
+    assert.equal(await page.evaluate(async () => answer(await load('/rude.gguf'))), ANSWER);
+    assert.equal(asked, 3);
+  });
+
+  test('what was stored before the page closed is not fetched again', async () => {
+    let from;
+    const stop = 10 * 1024 * 1024;
+    bench.server.routes.set('/long.gguf', (request, response) => {
+      from = rangeStart(request);
+      response.writeHead(from === undefined ? 200 : 206, {
+        'Content-Length': LONG.length - (from ?? 0), ...(from === undefined ? {} : { 'Content-Range': `bytes ${from}-${LONG.length - 1}/${LONG.length}` }),
+      });
+      // The first time it stalls after two and a half chunks.
+      if (from === undefined) response.write(LONG.subarray(0, stop));
+      else response.end(LONG.subarray(from));
+    });
+    const closing = await bench.page();
+    await closing.evaluate(() => new Promise((resolve) => {
+      qwen3.loadModel('/long.gguf', { device: 'cpu', onProgress: ({ loadedBytes }) => loadedBytes >= 10 * 1024 * 1024 && setTimeout(resolve, 500) }).catch(() => undefined);
+    }));
+    await closing.close();
+    const partial = await page.evaluate(() => qwen3.listModels());
+    assert.equal(partial[0].completeBytes, 8 * 1024 * 1024);
+    assert.equal(partial[0].complete, false);
+    assert.equal(await page.evaluate(async () => answer(await load('/long.gguf', { cache: 'indexeddb' }))), ANSWER);
+    assert.equal(from, 8 * 1024 * 1024);
+  });
+
+  test('a signal ends a load, keeps what is stored, and the next load works', async () => {
+    const failure = await page.evaluate(async () => {
+      const controller = new AbortController();
+      const reason = new Error('enough');
+      const result = await attempt(() => load('/scripted.gguf', { signal: controller.signal, onProgress: () => controller.abort(reason) }));
+      const early = await attempt(() => load('/scripted.gguf', { signal: AbortSignal.abort() }));
+      return { result, early, next: await answer(await load('/scripted.gguf')) };
+    });
+    assert.equal(failure.result.code, 'aborted');
+    assert.equal(failure.early.code, 'aborted');
+    assert.equal(failure.next, ANSWER);
+  });
+});
+
+describe('bad input', () => {
+  const whole = scripted;
+  const html = '<!doctype html><title>Sign in</title><p>Please sign in.';
+  const withArchitecture = (name) => gguf({ 'general.architecture': name }, { 'token_embd.weight': { shape: [32, 2], data: new Float32Array(64) } });
+  const cases = [
+    ['a truncated GGUF', '/truncated.gguf', whole.subarray(0, whole.length - 5000), 'malformed-file'],
+    ['a GGUF cut in its header', '/header.gguf', whole.subarray(0, 1000), 'malformed-file'],
+    ['another architecture', '/llama.gguf', withArchitecture('llama'), 'unsupported-model'],
+    ['a tensor that points past the end', '/past.gguf', gguf({ 'general.architecture': 'qwen3' }, { 'token_embd.weight': { shape: [32, 2], data: new Float32Array(64), at: 1 << 30 } }), 'malformed-file'],
+    ['something that is no GGUF', '/noise.gguf', Buffer.alloc(4096, 7), 'download-failed'],
+    ['an HTML page by its type', '/page.gguf', html, 'download-failed', { 'Content-Type': 'text/html' }],
+    ['an HTML page in disguise', '/disguise.gguf', html, 'download-failed', { 'Content-Type': 'application/octet-stream' }],
+    ['a Git LFS pointer', '/pointer.gguf', 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n', 'download-failed'],
+    ['an empty file', '/empty.gguf', '', 'download-failed'],
+  ];
+  for (const [what, path, body, code, headers = {}] of cases) {
+    test(`${what} is ${code}, and the next load works`, async () => {
+      bench.server.routes.set(path, (_, response) => response.writeHead(200, headers).end(body));
+      const { failure, left, next } = await page.evaluate(async (path) => ({
+        failure: await attempt(() => load(path, { cache: 'indexeddb' })),
+        left: await qwen3.listModels(),
+        next: await answer(await load('/scripted.gguf')),
+      }), path);
+      assert.equal(failure.code, code, JSON.stringify(failure));
+      assert.ok(failure.typed && failure.name === 'Qwen3Error' && failure.message.length > 15, JSON.stringify(failure));
+      assert.ok(failure.hint.length > 10 || code === 'download-failed', `no hint: ${JSON.stringify(failure)}`);
+      assert.deepEqual(left, [], 'nothing of it is kept');
+      assert.equal(next, ANSWER);
+    });
+  }
+
+  test('a 404, a missing tokenizer and a missing folder say what was not there', async () => {
+    bench.server.routes.set('/bare/config.json', (_, response) => response.end('{"architectures":["Qwen3ForCausalLM"]}'));
+    const [file, tokenizer, folder] = await page.evaluate(async () => [
+      await attempt(() => load('/absent.gguf')), await attempt(() => load('/bare/')), await attempt(() => load('/absent/')),
+    ]);
+    for (const [failure, path] of [[file, 'absent.gguf'], [tokenizer, 'tokenizer.json'], [folder, 'config.json']]) {
+      assert.equal(failure.code, 'download-failed');
+      assert.match(failure.message, /404/);
+      assert.ok(failure.message.includes(path), failure.message);
+      assert.ok(failure.hint.length > 10);
+    }
+  });
+
+  test('a GGUF without a tokenizer is refused with a hint', async () => {
+    const { tokens: _, ...failure } = await page.evaluate(async () => attempt(async () => {
+      const data = new Uint8Array(await (await fetch('/scripted.gguf')).arrayBuffer());
+      const text = new TextEncoder().encode('tokenizer.ggml.');
+      const at = (from) => data.findIndex((byte, index) => index >= from && byte === text[0] && text.every((other, place) => data[index + place] === other));
+      for (let place = at(0); place >= 0; place = at(place + 1)) data[place] = 'x'.charCodeAt(0);
+      return load(new Blob([data]));
+    }));
+    assert.ok(['malformed-file', 'unsupported-model'].includes(failure.code), JSON.stringify(failure));
+    assert.match(failure.message + failure.hint, /token/i);
+  });
+
+  test('wrong arguments are told by name, value and range', async () => {
+    const failures = await page.evaluate(async () => {
+      const tries = [
+        ['/scripted.gguf', { devise: 'cpu' }], ['/scripted.gguf', { device: 'gpu' }], ['/scripted.gguf', { contextLength: 0 }],
+        ['/scripted.gguf', { contextLength: 1e6 }], ['/scripted.gguf', { onProgress: 3 }], ['/scripted.gguf', { headers: [1] }],
+        ['qwen3-9000b', {}], [42, {}], [{ urls: [] }, {}], [{ urls: ['/a.gguf'], sha256: 'x' }, {}], [{ urls: ['/a.gguf'], size: 1 }, {}],
+        ['/model-00002-of-00003.gguf', {}], ['http://', {}],
+      ];
+      const failures = [];
+      for (const [source, options] of tries) failures.push(await attempt(() => load(source, options)));
+      return failures;
+    });
+    const expected = [/devise/, /device.*'auto'.*'cpu'.*'gpu'/, /contextLength.*1.*0/, /1000000/, /onProgress.*function.*3/, /headers/, /qwen3-9000b/, /42/, /urls/, /sha256.*64/, /size/, /00002/, /URL/];
+    for (const [index, failure] of failures.entries()) {
+      assert.equal(failure.code, 'invalid-argument', JSON.stringify(failure));
+      assert.match(failure.message, expected[index]);
+    }
+  });
+
+  test('without an adapter, insisting on WebGPU fails and automatic takes the CPU', async () => {
+    const { insisted, automatic, diagnosis } = await page.evaluate(async () => {
+      const model = await qwen3.loadModel('/scripted.gguf', { cache: 'none' });
+      const automatic = model.info.device;
+      await model.unload();
+      return { insisted: await attempt(() => load('/scripted.gguf', { device: 'webgpu' })), automatic, diagnosis: await qwen3.diagnose() };
+    });
+    assert.equal(insisted.code, 'webgpu-unavailable');
+    assert.ok(insisted.hint.includes('cpu'));
+    assert.equal(automatic, 'cpu');
+    assert.equal(diagnosis.adapter, undefined);
+    assert.ok(diagnosis.version && diagnosis.userAgent && diagnosis.worker && diagnosis.storage.quotaBytes > 0);
+  });
+});

@@ -1,0 +1,52 @@
+// Logits through the public API in a real browser agree with Hugging Face transformers, on WebGPU and on the CPU.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { start } from './bench.mjs';
+import { ROOT } from './chromium.mjs';
+
+/** Checkpoints and the largest relative error of their logits: 1e-4 for unquantised weights, 1e-3 for quantised. */
+const CHECKPOINTS = {
+  'narrow-f32.gguf': 1e-4, 'narrow-f16.gguf': 1e-4, shards: 1e-4,
+  'narrow-q4_0.gguf': 1e-3, 'narrow-q4_1.gguf': 1e-3, 'narrow-q5_0.gguf': 1e-3, 'narrow-q5_1.gguf': 1e-3, 'narrow-q8_0.gguf': 1e-3,
+  'super-q4_k.gguf': 1e-3, 'super-q5_k.gguf': 1e-3, 'super-q6_k.gguf': 1e-3,
+};
+
+const relativeError = (actual, expected) => {
+  const norm = (values) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
+  return norm(expected.map((value, index) => value - actual[index])) / norm(expected);
+};
+
+/** The GPU's two sets of kernels: this browser's software adapter would only ever take one of them. */
+const BACKENDS = [{ device: 'cpu' }, { device: 'webgpu', kernels: 'software' }, { device: 'webgpu', kernels: 'hardware' }];
+
+for (const { device, kernels = 'auto' } of BACKENDS) {
+  describe(`logits on ${device}, ${kernels} kernels`, () => {
+    let bench;
+    let page;
+    before(async () => {
+      bench = await start({ webgpu: device === 'webgpu' });
+      page = await bench.page();
+    });
+    after(() => bench.stop());
+    for (const [name, tolerance] of Object.entries(CHECKPOINTS)) {
+      test(`${name} agrees with transformers`, async () => {
+        const expected = JSON.parse(readFileSync(`${ROOT}tests/fixtures/checkpoints/${name.replace('.gguf', '')}.json`, 'utf8'));
+        const positions = Object.keys(expected.logits).map(Number);
+        const actual = await page.evaluate(async ({ name, device, kernels, tokens, positions }) => {
+          const model = await globalThis.qwen3.loadModel(`/fixtures/${name}`, { device, kernels, cache: 'none' });
+          if (model.info.device !== device) throw new Error(`asked for ${device}, got ${model.info.device}`);
+          const logits = [];
+          for (const position of positions) logits.push(Array.from(await model.logits(tokens.slice(0, position + 1))));
+          await model.unload();
+          return logits;
+        }, { name, device, kernels, tokens: expected.tokens, positions });
+        for (const [index, position] of positions.entries()) {
+          const error = relativeError(actual[index], expected.logits[position]);
+          assert.ok(error <= tolerance, `position ${position}: relative error ${error} of at most ${tolerance}`);
+        }
+      });
+    }
+  });
+}
