@@ -22,6 +22,9 @@ export class Chat {
   #messages: Message[] = [];
   #model: Model | undefined;
   #reply: Reply | undefined;
+  /** The end of the conversation stays in view, until somebody scrolls away from it. */
+  #following = true;
+  #frame: number | undefined;
 
   constructor(onProblem: (error: unknown) => void) {
     this.#onProblem = onProblem;
@@ -37,6 +40,9 @@ export class Chat {
     });
     this.#prompt.addEventListener('input', () => this.#update());
     this.#stop.addEventListener('click', () => this.#reply?.abort());
+    this.#scroller?.addEventListener('scroll', () => {
+      this.#following = this.#atEnd();
+    }, { passive: true });
     document.addEventListener('keydown', (event) => {
       if (event.key === 'Escape' && document.querySelector('dialog[open]') === null) this.#reply?.abort();
     });
@@ -82,15 +88,14 @@ export class Chat {
     this.#turns.append(question, view.element);
     this.#reply = reply;
     this.#update();
-    this.#scroll(true);
+    this.#following = true;
     const speed = new Speedometer(this.#speed);
     let phase = '';
     try {
       for await (const event of reply) {
-        const follow = this.#atEnd();
         view.show(event, model.info.device);
         speed.take(event);
-        if (follow) this.#scroll(false);
+        this.#frame ??= requestAnimationFrame(() => this.#follow());
         if ((event.type === 'thinking' || event.type === 'content') && event.type !== phase) {
           phase = event.type;
           this.#announce.textContent = phase === 'thinking' ? 'Thinking' : 'Answering';
@@ -149,8 +154,9 @@ export class Chat {
     return main === null || main.scrollHeight - main.scrollTop - main.clientHeight < 120;
   }
 
-  #scroll(smooth: boolean): void {
-    this.#scroller?.scrollTo({ top: this.#scroller.scrollHeight, behavior: smooth ? 'smooth' : 'instant' });
+  #follow(): void {
+    this.#frame = undefined;
+    if (this.#following) this.#scroller?.scrollTo({ top: this.#scroller.scrollHeight, behavior: 'instant' });
   }
 }
 
@@ -159,6 +165,7 @@ class Speedometer {
   readonly #element: HTMLElement;
   #first: number | undefined;
   #deltas = 0;
+  #shown = 0;
 
   constructor(element: HTMLElement) {
     this.#element = element;
@@ -173,6 +180,8 @@ class Speedometer {
     this.#first ??= now;
     this.#deltas += 1;
     const elapsed = now - this.#first;
-    if (this.#deltas > 1 && elapsed > 200) this.#element.textContent = `${rate(((this.#deltas - 1) / elapsed) * 1000)} tokens/s`;
+    if (elapsed < 200 || now - this.#shown < 250) return;
+    this.#shown = now;
+    this.#element.textContent = `${rate(((this.#deltas - 1) / elapsed) * 1000)} tokens/s`;
   }
 }

@@ -17,6 +17,8 @@ export class MarkdownView {
   readonly element = document.createElement('div');
   #text = '';
   #frame: number | undefined;
+  /** When the next parse may begin. */
+  #notBefore = 0;
 
   constructor(className: string) {
     this.element.className = className;
@@ -29,7 +31,18 @@ export class MarkdownView {
   /** Takes more of the text; it shows with the next frame. */
   append(text: string): void {
     this.#text += text;
-    this.#frame ??= requestAnimationFrame(() => this.flush());
+    this.#frame ??= requestAnimationFrame((now) => this.#draw(now));
+  }
+
+  /** A long text takes long to parse, and the page has more to do: at most a quarter of its time goes here. */
+  #draw(now: number): void {
+    if (now < this.#notBefore) {
+      this.#frame = requestAnimationFrame((next) => this.#draw(next));
+      return;
+    }
+    this.flush();
+    const end = performance.now();
+    this.#notBefore = end + 3 * (end - now);
   }
 
   /** Shows now what there is. */

@@ -57,6 +57,7 @@ export class Models {
     const before = this.#model;
     this.#model = undefined;
     this.#showModel('busy', titleOf(source));
+    this.#showNote(source);
     element('loading-what', HTMLElement).textContent = `Loading ${titleOf(source)}`;
     element('loading-detail', HTMLElement).textContent = 'Starting the engine';
     element('loading-bar', HTMLProgressElement).removeAttribute('value');
@@ -66,7 +67,6 @@ export class Models {
       const model = await loadModel(source, { device: this.device, signal: loading.signal, onProgress: showProgress });
       this.#model = model;
       this.#showModel('ready', titleOf(source), model.info.device === 'webgpu' ? 'WebGPU' : 'CPU');
-      this.#showNote(source);
       this.#onModel(model);
       return model;
     } catch (error) {

@@ -12,12 +12,16 @@ export class ReplyView {
   readonly #thoughts = make('details', 'thoughts');
   readonly #thoughtsLabel = make('summary', '', 'Reading');
   readonly #thoughtsText = make('div', 'text');
+  readonly #thoughtsNode = document.createTextNode('');
   readonly #skip: HTMLButtonElement;
   #thinkingSince: number | undefined;
   #userToggled = false;
+  #newThoughts = '';
+  #frame: number | undefined;
 
   constructor(reply: Reply) {
     this.#skip = button('Answer now', () => reply.skipThinking());
+    this.#thoughtsText.append(this.#thoughtsNode);
     this.#thoughts.append(this.#thoughtsLabel, this.#thoughtsText, this.#skip);
     this.#thoughts.hidden = true;
     this.#thoughtsLabel.addEventListener('click', () => {
@@ -68,15 +72,25 @@ export class ReplyView {
       this.#thoughts.hidden = false;
       this.#thoughts.open = true;
     }
+    // Tokens may come far faster than frames: the page is touched once a frame.
+    this.#newThoughts += text;
+    this.#frame ??= requestAnimationFrame(() => this.#showThoughts());
+  }
+
+  #showThoughts(): void {
+    if (this.#frame !== undefined) cancelAnimationFrame(this.#frame);
+    this.#frame = undefined;
     const box = this.#thoughtsText;
     const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-    box.append(text);
+    this.#thoughtsNode.appendData(this.#newThoughts);
+    this.#newThoughts = '';
     if (atEnd) box.scrollTop = box.scrollHeight;
   }
 
   #endThinking(): void {
     if (!('live' in this.#thoughts.dataset)) return;
     delete this.#thoughts.dataset['live'];
+    this.#showThoughts();
     const elapsed = (performance.now() - (this.#thinkingSince ?? 0)) / 1000;
     this.#thoughtsLabel.textContent = `Thought for ${seconds(elapsed)}`;
     this.#skip.remove();

@@ -8,18 +8,26 @@ import { serve } from './server.mjs';
 export const SCRIPT = { thinking: ['Okay', ',', ' first', ' multiply', '.', ' 😀'], answer: ['The', ' answer', ' is', ' **', '68', '**', '!'] };
 export const THINKING = SCRIPT.thinking.join('');
 export const ANSWER = SCRIPT.answer.join('');
-/** What /endless.gguf goes on saying, and /musing.gguf goes on thinking. */
-const FILLER = Array.from({ length: 100 }, (_, index) => ` ${index}`);
-
 export const scripted = scriptedModel(SCRIPT);
+
+/** What the site of a test serves besides files: a model that says {@link SCRIPT}, one that never stops talking, one that never stops thinking. */
+export const MODELS = {
+  '/scripted.gguf': scripted,
+  '/endless.gguf': scriptedModel({ thinking: ['Hm'], answer: [' on', ' and'], endless: 'answer', context: 4096 }),
+  '/musing.gguf': scriptedModel({ thinking: [' round', ' and'], answer: ['Done'], endless: 'thinking', context: 4096 }),
+};
+
+/** Puts {@link MODELS} on a server. */
+export function serveModels(server) {
+  for (const [path, body] of Object.entries(MODELS)) {
+    server.routes.set(path, (_, response) => response.writeHead(200, { 'Content-Length': body.length, ETag: '"1"' }).end(body));
+  }
+}
 
 /** Starts server and browser; a test file ends them with `stop`. */
 export async function start({ webgpu = false } = {}) {
   const server = await serve({ '/pkg/': `${ROOT}pkg/`, '/fixtures/': `${ROOT}tests/fixtures/checkpoints/` });
-  const bytes = { '/scripted.gguf': scripted, '/endless.gguf': scriptedModel({ thinking: ['Hm'], answer: FILLER, endless: true }), '/musing.gguf': scriptedModel({ thinking: FILLER, answer: ['Done'] }) };
-  for (const [path, body] of Object.entries(bytes)) {
-    server.routes.set(path, (_, response) => response.writeHead(200, { 'Content-Length': body.length, ETag: '"1"' }).end(body));
-  }
+  serveModels(server);
   const context = await launch({ webgpu });
   return {
     async stop() {

@@ -161,7 +161,7 @@ describe('what is kept', () => {
   });
 });
 
-/** A model of several chunks of 4 MiB. */
+/** A model of four chunks of 4 MiB, the last one not full. */
 const LONG = scriptedModel({ ...SCRIPT, unused: 14_000 });
 
 describe('interrupted downloads', () => {
@@ -218,6 +218,37 @@ describe('interrupted downloads', () => {
     assert.equal(partial[0].complete, false);
     assert.equal(await page.evaluate(async () => answer(await load('/long.gguf', { cache: 'indexeddb' }))), ANSWER);
     assert.equal(from, 8 * 1024 * 1024);
+  });
+
+  test('a disk that is full is told with numbers, what is stored stays, and with more room the download goes on', async (t) => {
+    // In a browser of its own: what was deleted before still counts for a while.
+    const full = await start();
+    t.after(() => full.stop());
+    const starts = [];
+    full.server.routes.set('/large.gguf', (request, response) => {
+      starts.push(rangeStart(request) ?? 0);
+      bytes(LONG)(request, response);
+    });
+    const fullPage = await full.page();
+    const devtools = await full.context.newCDPSession(fullPage);
+    const origin = full.server.url;
+    const load = () => fullPage.evaluate(async () => ({
+      outcome: await attempt(async () => {
+        const model = await qwen3.loadModel('/large.gguf', { device: 'cpu' });
+        const { content } = await model.chat([{ role: 'user', content: 'hi' }]);
+        return content;
+      }),
+      stored: await qwen3.listModels(),
+    }));
+    await devtools.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 6_000_000 });
+    const { outcome: failure, stored: [partial] } = await load();
+    await devtools.send('Storage.overrideQuotaForOrigin', { origin });
+    assert.equal(failure.code, 'quota-exceeded', JSON.stringify(failure));
+    assert.match(failure.message, /\d+ bytes, and \d+ are used/);
+    assert.match(failure.hint, /deleteModel/);
+    assert.deepEqual([partial.completeBytes, partial.complete], [4 * 1024 * 1024, false]);
+    const { outcome, stored: [whole] } = await load();
+    assert.deepEqual([outcome.value, whole.complete, starts], [ANSWER, true, [0, 4 * 1024 * 1024]]);
   });
 
   test('a signal ends a load, keeps what is stored, and the next load works', async () => {

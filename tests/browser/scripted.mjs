@@ -17,11 +17,11 @@ function byteAlphabet() {
 }
 
 /**
- * The bytes of a model that thinks the words of `thinking`, then says those of `answer`; with `endless` it begins the answer anew for
+ * The bytes of a model that thinks the words of `thinking`, then says those of `answer`; the `endless` one of the two begins anew for
  * ever. In non-thinking mode it says the answer alone. No word may occur twice: the model remembers one token. `unused` adds that many
- * tokens, of 1 kB each, to make the file larger.
+ * tokens, of 1 kB each, to make the file larger: half of each is noise, so that a database cannot make it small.
  */
-export function scriptedModel({ thinking, answer, endless = false, unused = 0 }) {
+export function scriptedModel({ thinking, answer, endless, context = 512, unused = 0 }) {
   const alphabet = byteAlphabet();
   const spell = (text) => [...new TextEncoder().encode(text)].map((byte) => alphabet[byte]).join('');
   const newline = spell('\n');
@@ -29,10 +29,14 @@ export function scriptedModel({ thinking, answer, endless = false, unused = 0 })
   const tokens = [...alphabet, newline + newline, ...words, ...SPECIAL, ...Array.from({ length: unused }, (_, index) => `unused${index}`)];
   const id = (token) => tokens.lastIndexOf(token);
 
-  const chain = [newline, '<think>', ...thinking.map(spell), '</think>', ...answer.map(spell), endless ? spell(answer[0]) : '<|im_end|>'];
-  const steps = chain.slice(1).map((token, index) => [chain[index], token]);
-  // The template's empty thinking block, and a thinking that was cut short, end with an empty line.
-  steps.push([newline + newline, spell(answer[0])]);
+  const follow = (chain) => chain.slice(1).map((token, index) => [chain[index], token]);
+  const steps = [
+    ...follow([newline, '<think>', ...thinking.map(spell), endless === 'thinking' ? spell(thinking[0]) : '</think>']),
+    ['</think>', spell(answer[0])],
+    // The template's empty thinking block, and a thinking that was cut short, end with an empty line.
+    [newline + newline, spell(answer[0])],
+    ...follow([...answer.map(spell), endless === 'answer' ? spell(answer[0]) : '<|im_end|>']),
+  ];
   if (new Set(steps.map(([from]) => from)).size !== steps.length || steps.length > HIDDEN) throw new Error('the script repeats a word, or is too long');
 
   const embedding = new Float32Array(tokens.length * HIDDEN);
@@ -42,13 +46,19 @@ export function scriptedModel({ thinking, answer, endless = false, unused = 0 })
     // A normalised one-hot vector is √HIDDEN ≈ 11 at its place: the logit stands 55 above all others.
     head[id(to) * HIDDEN + place] = 5;
   }
+  // A linear congruential generator (Numerical Recipes, §7.1): the same noise every time.
+  let noise = 1;
+  for (let place = embedding.length - unused * HIDDEN; place < embedding.length; place += 1) {
+    noise = (Math.imul(noise, 1664525) + 1013904223) >>> 0;
+    embedding[place] = noise / 2 ** 32;
+  }
   const zeros = (...shape) => ({ shape, data: new Float32Array(shape.reduce((a, b) => a * b)) });
   const ones = (size) => ({ shape: [size], data: new Float32Array(size).fill(1) });
   return gguf({
     'general.architecture': 'qwen3',
     'general.name': 'scripted',
     'qwen3.block_count': uint32(1),
-    'qwen3.context_length': uint32(512),
+    'qwen3.context_length': uint32(context),
     'qwen3.embedding_length': uint32(HIDDEN),
     'qwen3.feed_forward_length': uint32(HIDDEN),
     'qwen3.attention.head_count': uint32(2),

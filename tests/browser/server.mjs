@@ -32,7 +32,7 @@ export async function serve(mounts) {
     const prefix = Object.keys(mounts).filter((p) => pathname.startsWith(p)).sort((a, b) => b.length - a.length)[0];
     if (prefix === undefined) return void response.writeHead(404).end('not found');
     const rest = decodeURIComponent(pathname.slice(prefix.length));
-    sendFile(request, response, join(mounts[prefix], normalize(`/${rest === '' ? 'index.html' : rest}`)));
+    sendFile(request, response, join(mounts[prefix], normalize(`/${rest === '' || rest.endsWith('/') ? `${rest}index.html` : rest}`)));
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
