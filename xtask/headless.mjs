@@ -2,7 +2,7 @@
 
 import { chromium } from 'playwright-core';
 
-const [address, executablePath, prompt, device, model, options] = process.argv.slice(2);
+const [address, executablePath, prompt, device, model, options, screenshot] = process.argv.slice(2);
 
 const location = new URL(address);
 location.searchParams.set('device', device);
@@ -12,7 +12,7 @@ if (model !== '') location.searchParams.set('model', model);
 const gpuArguments = device === 'webgpu' ? ['--enable-unsafe-webgpu'] : [];
 const browser = await chromium.launch({ executablePath, args: gpuArguments });
 try {
-  const page = await browser.newPage();
+  const page = await browser.newPage({ viewport: { width: 1100, height: 760 } });
   page.on('console', (message) => console.error(`page: ${message.text()}`));
   page.on('pageerror', (error) => console.error(`page: ${error.stack ?? error.message}`));
   await page.exposeFunction('printEvent', (event) => console.log(JSON.stringify(event)));
@@ -24,6 +24,11 @@ try {
     },
     [prompt, JSON.parse(options)],
   );
+  if (screenshot !== '') {
+    // Closed once the answer comes; a picture should show it.
+    await page.evaluate(() => document.querySelectorAll('details.thoughts').forEach((panel) => { panel.open = true; }));
+    await page.screenshot({ path: screenshot });
+  }
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;

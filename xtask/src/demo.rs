@@ -25,6 +25,9 @@ pub struct Options {
     /// A name of the catalogue or the address of a GGUF, with --headless; the embedded model if not given
     #[arg(long, default_value = "")]
     model: String,
+    /// Where to write a picture of the page after the reply, with --headless
+    #[arg(long, default_value = "")]
+    screenshot: String,
     /// The port to serve on; 8080 or a free one if not given
     #[arg(long)]
     port: Option<u16>,
@@ -53,7 +56,7 @@ fn headless(options: &Options, address: &str) -> Result<()> {
     let browser = packages::chromium()?;
     let mut script = command("node xtask/headless.mjs");
     script.arg(address).arg(browser).arg(options.prompt.as_deref().unwrap_or_default());
-    script.args([&options.device, &options.model, &options.options]);
+    script.args([&options.device, &options.model, &options.options, &options.screenshot]);
     let status = script.status().context("starting node")?;
     anyhow::ensure!(status.success(), "the page gave no complete reply ({status})");
     Ok(())
