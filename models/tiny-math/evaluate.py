@@ -69,7 +69,7 @@ def wilson(right, n):
     """95 % interval of a proportion."""
     z, p = 1.96, right / n
     centre, half = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
+    return max(0.0, centre - half) / (1 + z * z / n), min(1.0, (centre + half) / (1 + z * z / n))
 
 
 def test_problems(family, lang, mode, count, scale, seed="test"):
@@ -88,7 +88,7 @@ def test_problems(family, lang, mode, count, scale, seed="test"):
 
 def ask_engine(args, example, seed):
     """(thinking, reply, limit hit) of one problem from the native engine."""
-    command = [args.engine, "chat", "--model", args.gguf, "--device", "cpu", "--prompt", example.messages[-1]["content"], "--seed", str(seed), "--max-tokens", str(LIMIT), "--json"]
+    command = [args.engine, "chat", "--model", args.gguf, "--device", args.device, "--prompt", example.messages[-1]["content"], "--seed", str(seed), "--max-tokens", str(LIMIT), "--json"]
     if example.mode == "off":
         command.append("--no-thinking")
     events = [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]
@@ -128,11 +128,13 @@ def main():
     parser.add_argument("--checkpoint", type=Path, default=Path(__file__).parent / "published")
     parser.add_argument("--gguf")
     parser.add_argument("--engine", help="the native qwen3 binary")
+    parser.add_argument("--device", default="cpu", help="its --device")
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--families", nargs="*", default=[*FAMILIES, "tool", "follow"])
     parser.add_argument("--modes", nargs="*", default=["think", "off"])
     parser.add_argument("--langs", nargs="*", default=["en", "zh"])
     parser.add_argument("--scales", nargs="*", default=["small", "middle", "full"], help="ranges of quadratic, linear and system")
+    parser.add_argument("--digits", nargs="*", default=["basic", "full"], help="ranges of arithmetic: the stages of generate.py")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--show", type=int, default=0, help="print so many wrong replies of each row")
     args = parser.parse_args()
@@ -142,7 +144,7 @@ def main():
         model.load_state_dict(load_weights(args))
     print("| family | range | mode | language | right | accuracy | 95 % interval | thinking tokens | limit hits |\n|---|---|---|---|---|---|---|---|---|")
     for family in args.families:
-        for scale in args.scales if family in ("quadratic", "linear", "system") else [None]:
+        for scale in args.scales if family in ("quadratic", "linear", "system") else args.digits if family == "arithmetic" else [None]:
             for mode in args.modes:
                 for lang in args.langs:
                     examples = test_problems(family, lang, mode, args.count, scale)

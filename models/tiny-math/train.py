@@ -21,6 +21,7 @@ from tokenizer import load
 
 POOL = 1536  # examples drawn, sorted by length and cut into batches at a time
 IGNORE = -100
+AVERAGE, COOLDOWN_AVERAGE = 0.998, 0.9  # decay of the running average of the weights, which is what the checkpoint publishes
 
 
 def batches(tokenizer, seed, stage, pool, tokens):
@@ -133,9 +134,7 @@ def main():
                 o.step()
                 o.zero_grad(set_to_none=True)
             state["step"] += 1
-            decay = min(0.998, 1 - 1 / (state["step"] - begin + 1)) if begin == 0 else 0.998
-            if args.cooldown:  # the falling rate averages already
-                decay = 0.9
+            decay = COOLDOWN_AVERAGE if args.cooldown else min(AVERAGE, 1 - 1 / (state["step"] + 1))
             torch._foreach_lerp_(list(average.values()), [v.detach() for v in model.state_dict().values()], 1 - decay)
             state["tokens"] += int(ids.numel())
             state["seconds"] += time.time() - started
