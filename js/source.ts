@@ -35,12 +35,12 @@ function named(text: string): PlainSource {
   return { kind: 'folder', name: url.href, url: url.href };
 }
 
-const UNPINNED: (keyof UrlSource)[] = ['urls', 'sha256', 'sizeBytes', 'tokenizerUrl'];
+const MIRROR_FIELDS: (keyof UrlSource)[] = ['urls', 'sha256', 'sizeBytes', 'tokenizerUrl'];
 
 function mirrored(source: UrlSource): PlainSource {
-  const unknown = Object.keys(source).find((key) => !UNPINNED.some((known) => known === key));
+  const unknown = Object.keys(source).find((key) => !MIRROR_FIELDS.some((known) => known === key));
   if (unknown !== undefined) {
-    throw new Qwen3Error('invalid-argument', `a source has no field '${unknown}'`, { hint: `its fields are ${UNPINNED.join(', ')}` });
+    throw new Qwen3Error('invalid-argument', `a source has no field '${unknown}'`, { hint: `its fields are ${MIRROR_FIELDS.join(', ')}` });
   }
   const { urls, sha256, sizeBytes, tokenizerUrl } = source;
   if (!Array.isArray(urls) || urls.length === 0 || !urls.every((url) => typeof url === 'string')) {

@@ -59,7 +59,7 @@ describe('the demo page', () => {
     });
     await ask(page, 'Think');
     await page.waitForFunction(() => document.querySelector('.thoughts .text')?.textContent.length > 100);
-    assert.match(await page.textContent('#speed'), /tokens\/s/);
+    await page.waitForFunction(() => /^\d.* tokens\/s$/.test(document.querySelector('#speed').textContent));
     await page.click('.thoughts button');
     await page.waitForSelector('.stats');
     const states = (await page.evaluate(() => globalThis.open)).filter((state, index, all) => state !== all[index - 1]);
