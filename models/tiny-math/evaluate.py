@@ -88,7 +88,7 @@ def test_problems(family, lang, mode, count, scale, seed="test"):
 
 def ask_engine(args, example, seed):
     """(thinking, reply, limit hit) of one problem from the native engine."""
-    command = [args.engine, "chat", "--model", args.gguf, "--device", args.device, "--prompt", example.messages[-1]["content"], "--seed", str(seed), "--max-tokens", str(LIMIT), "--json"]
+    command = [args.engine, "chat", "--model", args.gguf, "--device", args.device, f"--prompt={example.messages[-1]['content']}", "--seed", str(seed), "--max-tokens", str(LIMIT), "--json"]
     if example.mode == "off":
         command.append("--no-thinking")
     events = [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]

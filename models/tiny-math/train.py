@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from generate import STAGES, stream
@@ -93,6 +93,7 @@ def save(path, model, average, opts, state):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("checkpoint"))
+    parser.add_argument("--init", type=Path, help="start from these weights (a model.safetensors), with fresh optimizers")
     parser.add_argument("--seed", default="tiny-math")
     parser.add_argument("--stage", choices=STAGES, default="full", help="what is drawn: see generate.py")
     parser.add_argument("--steps", type=int, default=20000)
@@ -105,6 +106,8 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
     tokenizer, model = load(), Qwen3()
+    if args.init:
+        model.load_state_dict({k: v.float() for k, v in load_file(args.init).items()})
     opts = optimizers(model, args)
     average = {k: v.clone() for k, v in model.state_dict().items()}
     state = {"step": 0, "pool": 0, "tokens": 0, "seconds": 0.0}
