@@ -41,9 +41,8 @@ describe('the demo page', () => {
     assert.equal(await page.textContent('#model-device'), 'CPU');
     assert.equal(await page.isVisible('#loading'), false);
     await ask(page, 'What is 1 + 1?');
-    await page.waitForSelector('#stop:not([hidden])');
-    await page.click('#stop');
-    await page.waitForSelector('#send:not([hidden])');
+    await page.waitForSelector('.stats');
+    assert.notEqual(await page.textContent('.answer'), '');
     assert.deepEqual(page.complaints, []);
     await page.close();
   });
