@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::device::{Device, Readback, encode};
+use super::device::{Readback, encode};
 use super::kernels::sampler::{self, Options};
 use super::kv_cache::{KvCache, cache_bytes};
 use super::network::{CHUNK, Network, SequenceSteps, State};
@@ -19,7 +19,6 @@ const SOFTWARE_CHUNK: usize = 16;
 pub struct Gpu {
     network: Network,
     info: RuntimeInfo,
-    run_ahead: usize,
     sequences: HashMap<SequenceId, Sequence>,
     /// The sequence whose state the shared buffers hold.
     active: Option<SequenceId>,
@@ -91,7 +90,7 @@ impl Gpu {
             prefill_chunk: if device.software { SOFTWARE_CHUNK } else { CHUNK },
         };
         let sequences = HashMap::new();
-        Ok(Self { network, info, run_ahead: RUN_AHEAD, sequences, active: None, next_id: 0 })
+        Ok(Self { network, info, sequences, active: None, next_id: 0 })
     }
 
     fn sequence(&mut self, id: SequenceId) -> Result<&mut Sequence> {
@@ -200,9 +199,9 @@ impl Gpu {
         if self.decoding(id)?.on_cpu.is_some() {
             return self.next_draw_on_cpu(id).await;
         }
-        let (run_ahead, context) = (self.run_ahead, self.network.context_length);
+        let context = self.network.context_length;
         let decoding = self.decoding(id)?;
-        let ahead = (decoding.start + decoding.submitted + run_ahead).min(context);
+        let ahead = (decoding.start + decoding.submitted + RUN_AHEAD).min(context);
         if ahead > self.sequence(id)?.cache.capacity {
             let device = self.network.device.clone();
             device.checked(|| self.grow(id, ahead)).await?;
@@ -210,7 +209,7 @@ impl Gpu {
         loop {
             let decoding = self.decoding(id)?;
             let last = decoding.submitted >= decoding.max_tokens || decoding.start + decoding.submitted > context;
-            if decoding.ended || last || decoding.in_flight.len() >= run_ahead {
+            if decoding.ended || last || decoding.in_flight.len() >= RUN_AHEAD {
                 break;
             }
             self.submit_draw(id)?;
@@ -382,17 +381,5 @@ impl Runtime for Gpu {
         }
         known.length = length.min(cached);
         Ok(())
-    }
-}
-
-impl Gpu {
-    /// How many decode steps may be in flight; the tokens do not depend on it.
-    pub fn set_run_ahead(&mut self, steps: usize) {
-        self.run_ahead = steps.max(1);
-    }
-
-    /// The device the model is on.
-    pub fn device(&self) -> &Device {
-        &self.network.device
     }
 }
