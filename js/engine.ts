@@ -1,7 +1,7 @@
 // The wasm engine as its glue code exports it; two files, one for WebGPU and one for the CPU, with the same exports.
 
 import type { PlainChatOptions } from './protocol.js';
-import type { Device, Message, ReplyEvent } from './types.js';
+import type { Device, Message, ReplyEvent, SavedReply } from './types.js';
 
 /** How a model's bytes are to be taken. */
 export interface LoaderOptions {
@@ -55,12 +55,30 @@ export interface Engine {
   step(reply: number): Promise<ReplyEvent[]>;
   abort(reply: number): void;
   skipThinking(reply: number): void;
+  save(reply: number): SavedReply;
+  /** Goes on with a saved reply and returns its number. */
+  resume(saved: SavedReply): number;
+  /** One bounded piece of work for when there is nothing else to do; whether there is more. */
+  idle(): Promise<boolean>;
   prefill(messages: Message[], options: PlainChatOptions): Promise<void>;
+  /** Whether a reply with these options has to keep to a form, for which {@link Engine.setGrammars} must come first. */
+  needsGrammars(options: PlainChatOptions): boolean;
+  vocabulary(): Uint8Array<ArrayBuffer>;
+  endTokens(): Uint32Array<ArrayBuffer>;
+  setGrammars(grammars: Grammars): void;
   free(): void;
 }
 
-interface EngineModule {
+/** What makes constraints for an engine, which calls it from its own WebAssembly. */
+export interface Grammars {
+  free(): void;
+}
+
+interface Module {
   default(init: { module_or_path: URL }): Promise<unknown>;
+}
+
+interface EngineModule extends Module {
   Loader: { open(options: LoaderOptions): Promise<Loader> };
 }
 
@@ -72,7 +90,20 @@ export async function importEngine(device: Device): Promise<EngineModule> {
   const [glue, wasm] = device === 'webgpu'
     ? [new URL('./engine-gpu.js', import.meta.url), new URL('./engine-gpu.wasm', import.meta.url)]
     : [new URL('./engine-cpu.js', import.meta.url), new URL('./engine-cpu.wasm', import.meta.url)];
-  const engine: EngineModule = await import(/* webpackIgnore: true */ /* @vite-ignore */ glue.href);
-  await engine.default({ module_or_path: wasm });
-  return engine;
+  return instantiate<EngineModule>(glue, wasm);
+}
+
+interface GrammarModule extends Module {
+  Grammars: new (vocabulary: Uint8Array, endTokens: Uint32Array) => Grammars;
+}
+
+/** Fetches and instantiates the grammars, which only replies that have to keep to a form need. */
+export function importGrammars(): Promise<GrammarModule> {
+  return instantiate<GrammarModule>(new URL('./grammar.js', import.meta.url), new URL('./grammar.wasm', import.meta.url));
+}
+
+async function instantiate<M extends Module>(glue: URL, wasm: URL): Promise<M> {
+  const module: M = await import(/* webpackIgnore: true */ /* @vite-ignore */ glue.href);
+  await module.default({ module_or_path: wasm });
+  return module;
 }

@@ -1,5 +1,7 @@
 // Qwen3Error: every failure of the package as one class with a stable code, and its plain form for messages between threads.
 
+import type { ChatResult } from './types.js';
+
 /** The stable name of a kind of failure. */
 export type ErrorCode =
   | 'webgpu-unavailable' | 'self-test-failed' | 'device-lost' | 'out-of-memory'
@@ -23,6 +25,8 @@ export interface ErrorDetails {
   recoverable?: boolean;
   /** What was caught underneath. */
   cause?: unknown;
+  /** What there was of a server's reply when it broke off. */
+  partial?: ChatResult;
 }
 
 /** A failure: `code` to match on, `message` (what was expected, what came), `hint` (what to do). */
@@ -31,12 +35,15 @@ export class Qwen3Error extends Error {
   readonly code: ErrorCode;
   readonly hint: string;
   readonly recoverable: boolean;
+  /** What there was of a server's reply when it broke off. */
+  readonly partial?: ChatResult;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.hint = details.hint ?? '';
     this.recoverable = details.recoverable ?? RECOVERABLE[code];
+    if (details.partial !== undefined) this.partial = details.partial;
   }
 }
 

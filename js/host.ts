@@ -1,15 +1,16 @@
 // The engine's side of the channel: loads a model, runs its replies one after the other, in a worker or in the page's own thread.
 
 import { allowSubgroups, findAdapter } from './device.js';
-import { FileChanged, type Fetched, type Fetcher } from './download.js';
-import { importEngine, type Engine, type Loader, type LoaderOptions } from './engine.js';
-import { aborted, asQwen3Error, Qwen3Error } from './errors.js';
+import { blobFetcher } from './download/blobs.js';
+import { FileChanged, ownFetch, type Fetcher } from './download/response.js';
+import { importEngine, importGrammars, type Engine, type Grammars, type Loader, type LoaderOptions } from './engine.js';
+import { aborted, asQwen3Error, Qwen3Error, toPlain } from './errors.js';
 import { Meter } from './progress.js';
-import { Channel, type Handlers, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainLoadOptions, type PlainSource, type Port } from './protocol.js';
+import { Channel, type Handlers, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainChatOptions, type PlainLoadOptions, type PlainSource, type Port } from './protocol.js';
 import { indexedDbStore } from './store/indexeddb.js';
 import type { Store } from './store/store.js';
-import type { ChatResult, Device, ModelInfo } from './types.js';
-import { openWeights, type Context } from './weights.js';
+import type { ChatResult, Device, ModelInfo, Verification } from './types.js';
+import { openStored, openWeights, type Context, type Weights } from './weights.js';
 
 /** Serves one model on a port. */
 export function serve(port: Port): void {
@@ -19,10 +20,12 @@ export function serve(port: Port): void {
 /** Failures of a GPU that the CPU engine does not share. */
 const GPU_FAILURES = new Set(['webgpu-unavailable', 'self-test-failed', 'device-lost', 'out-of-memory']);
 /** After these, what is stored of a model is of no use. */
-const BAD_FILE = new Set(['malformed-file', 'unsupported-model', 'integrity-mismatch']);
+const NO_MODEL = new Set(['malformed-file', 'unsupported-model']);
 
 /** What a reply was told before the engine could take notice. */
 interface ReplyState {
+  /** The engine's number for it, once it has begun. */
+  id?: number;
   abort: boolean;
   skip: boolean;
 }
@@ -36,14 +39,26 @@ class Host {
   readonly #replies = new Queue();
   readonly #states = new Map<number, ReplyState>();
   #engine: Engine | undefined;
+  /** There once a reply has needed them. */
+  #grammars: Grammars | undefined;
+  /** What the engine was loaded from; nobody deletes it meanwhile. */
+  #weights: Weights | undefined;
   /** Set when the engine's code has crashed: its memory is in no defined state. */
   #crash: Qwen3Error | undefined;
 
   constructor(port: Port) {
     const handlers: Handlers<HostCalls> = {
       load: (source, options) => this.#load(source, options),
-      chat: (reply, messages, options) => this.#reply(reply, (engine) => engine.chat(messages, options)),
-      complete: (reply, prompt, options) => this.#reply(reply, (engine) => engine.complete(prompt, options)),
+      download: (source, options, files) => this.#download(source, options, files),
+      verify: (name, repair, options) => this.#verify(name, repair, options),
+      chat: (reply, messages, options) => this.#reply(reply, options, (engine) => engine.chat(messages, options)),
+      complete: (reply, prompt, options) => this.#reply(reply, options, (engine) => engine.complete(prompt, options)),
+      resume: (reply, saved) => this.#reply(reply, saved?.options ?? {}, (engine) => engine.resume(saved)),
+      save: (reply) => this.#use((engine) => {
+        const id = this.#states.get(reply)?.id;
+        if (id === undefined) throw new Qwen3Error('invalid-argument', 'only a reply under way can be saved, and this one is not');
+        return engine.save(id);
+      }),
       prefill: (messages, options) => this.#replies.run(() => this.#use((engine) => engine.prefill(messages, options))),
       tokenize: (text) => this.#use((engine) => engine.tokenize(text)),
       detokenize: (ids) => this.#use((engine) => engine.detokenize(ids)),
@@ -60,33 +75,71 @@ class Host {
   }
 
   async #load(source: PlainSource, options: PlainLoadOptions): Promise<ModelInfo> {
-    const store = await this.#openStore(options.cache);
-    for (let again = true; ; again = false) {
+    const context = await this.#context(options);
+    return this.#takeIn(source, context, async (weights) => {
+      const info = await this.#loadEngine(source, options, weights, context);
+      this.#weights = weights;
+      return info;
+    });
+  }
+
+  async #download(source: PlainSource, options: PlainLoadOptions, files?: File[]): Promise<void> {
+    const context = await this.#context(options);
+    if (files !== undefined) context.fetcher = blobFetcher(files);
+    await this.#takeIn(source, context, async (weights) => {
+      for (const file of weights.files) {
+        for await (const _ of file.chunks()) { /* it is stored by now */ }
+      }
+      await weights.finish();
+      await weights.release();
+    });
+  }
+
+  async #verify(name: string, repair: boolean, options: PlainLoadOptions): Promise<Verification | undefined> {
+    const stored = await openStored(name, await this.#context(options));
+    try {
+      return await stored?.verify(repair);
+    } finally {
+      await stored?.release();
+    }
+  }
+
+  /** Opens the source for the work. A file that changed while it was fetched, or was damaged on its way, is fetched a second time. */
+  async #takeIn<T>(source: PlainSource, context: Context, work: (weights: Weights) => Promise<T>): Promise<T> {
+    const remote = source.kind === 'files' || source.kind === 'folder';
+    for (let again = remote; ; again = false) {
+      let weights: Weights | undefined;
       try {
-        return await this.#loadOnce(source, options, store);
+        weights = await openWeights(source, context);
+        return await work(weights);
       } catch (thrown) {
         const changed = thrown instanceof FileChanged;
         const error = changed ? new Qwen3Error('download-failed', thrown.message, { hint: 'load again: what was stored of the old version is removed' }) : asQwen3Error(thrown);
-        const remote = source.kind === 'files' || source.kind === 'folder';
-        if (remote && (changed || BAD_FILE.has(error.code))) await store?.delete(source.name);
-        // A file that changed while it was loaded, or was damaged on its way, is fetched a second time.
-        if (!remote || !again || !(changed || error.code === 'integrity-mismatch')) throw error;
+        if (NO_MODEL.has(error.code)) await weights?.discard();
+        await weights?.release();
+        if (!again || !(changed || error.code === 'integrity-mismatch')) throw error;
       }
     }
   }
 
-  async #loadOnce(source: PlainSource, options: PlainLoadOptions, store: Store | undefined): Promise<ModelInfo> {
-    const { signal } = this.#loading;
-    const meter = new Meter((progress) => this.#page.notify({ type: 'progress', progress }));
-    const context: Context = {
+  async #context(options: PlainLoadOptions): Promise<Context> {
+    return {
       fetcher: options.pageFetch ? this.#pageFetch : ownFetch,
       headers: options.headers,
-      store, meter, signal,
+      connections: options.connections,
+      stallTimeoutMs: options.stallTimeoutMs,
+      store: await this.#openStore(options.cache),
+      shared: options.cache === 'indexeddb',
+      meter: new Meter((progress) => this.#page.notify({ type: 'progress', progress })),
+      signal: this.#loading.signal,
       readBody: (body) => this.#page.call('read', body),
     };
-    const weights = await openWeights(source, context);
+  }
+
+  async #loadEngine(source: PlainSource, options: PlainLoadOptions, weights: Weights, { meter, signal }: Context): Promise<ModelInfo> {
     const { format, configJson, tokenizerJson } = weights;
-    const { loader, device, adapter } = await openLoader(options.device, {
+    const log = (message: string, data: object): void => this.#page.notify({ type: 'log', level: 'warn', message, data });
+    const { loader, device, adapter } = await openLoader(options.device, log, {
       format,
       insist: options.device === 'webgpu',
       ...(options.kernels === undefined ? {} : { kernels: options.kernels }),
@@ -110,11 +163,11 @@ class Host {
       discard(loader);
       throw error;
     }
-    this.#engine = engine;
     if (signal.aborted) {
-      await this.#unload();
+      engine.free();
       throw aborted(signal);
     }
+    this.#engine = engine;
     const info = engine.info();
     return { ...info, name: source.kind === 'files' || source.kind === 'folder' ? source.name : info.name ?? source.name, device, ...(adapter === undefined ? {} : { adapter }) };
   }
@@ -158,19 +211,38 @@ class Host {
     });
   }
 
-  async #reply(reply: number, start: (engine: Engine) => number): Promise<void> {
+  async #reply(reply: number, options: PlainChatOptions, start: (engine: Engine) => number): Promise<void> {
     const state: ReplyState = { abort: false, skip: false };
     this.#states.set(reply, state);
     try {
-      await this.#replies.run(() => this.#runReply(reply, state, start));
+      await this.#replies.run(async () => {
+        await this.#fetchGrammars(options);
+        await this.#runReply(reply, state, start);
+      });
+      void this.#replies.run(() => this.#idle()).catch(() => undefined);
     } finally {
       this.#states.delete(reply);
     }
   }
 
+  /** Gives the engine its grammars if a reply with these options needs them and it has none. */
+  async #fetchGrammars(options: PlainChatOptions): Promise<void> {
+    if (this.#grammars !== undefined || !(await this.#use((engine) => engine.needsGrammars(options)))) return;
+    const { Grammars } = await importGrammars().catch((cause: unknown) => {
+      throw new Qwen3Error('download-failed', `the package's grammar.wasm could not be fetched: ${String(cause)}`, {
+        hint: 'grammar.js and grammar.wasm must be served beside worker.js', cause,
+      });
+    });
+    await this.#use((engine) => {
+      this.#grammars = new Grammars(engine.vocabulary(), engine.endTokens());
+      engine.setGrammars(this.#grammars);
+    });
+  }
+
   async #runReply(reply: number, state: ReplyState, start: (engine: Engine) => number): Promise<void> {
     if (state.abort) return this.#page.notify({ type: 'event', reply, event: { type: 'done', result: NOTHING } });
     const id = await this.#use(start);
+    state.id = id;
     for (let told = false; ; ) {
       const events = await this.#use((engine) => {
         if (state.abort && !told) engine.abort(id);
@@ -185,12 +257,20 @@ class Host {
     }
   }
 
+  /** What later calls will be glad of, for as long as nothing else waits. A failure will show when it matters. */
+  async #idle(): Promise<void> {
+    while (this.#engine !== undefined && !this.#replies.isAwaited && await this.#use((engine) => engine.idle())) await nextTask();
+  }
+
   #unload(): Promise<void> {
     this.#loading.abort();
     for (const state of this.#states.values()) state.abort = true;
-    return this.#replies.run(() => this.#calls.run(() => {
+    return this.#replies.run(() => this.#calls.run(async () => {
       this.#engine?.free();
+      this.#grammars?.free();
       this.#engine = undefined;
+      this.#grammars = undefined;
+      await this.#weights?.release();
     }));
   }
 }
@@ -206,9 +286,19 @@ const NOTHING: ChatResult = {
 /** Runs one piece of work after the other. */
 class Queue {
   #last: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+
+  /** Whether other work waits for what is being done. */
+  get isAwaited(): boolean {
+    return this.#waiting > 0;
+  }
 
   run<T>(work: () => T | Promise<T>): Promise<T> {
-    const result = this.#last.then(work);
+    this.#waiting += 1;
+    const result = this.#last.then(() => {
+      this.#waiting -= 1;
+      return work();
+    });
     this.#last = result.catch(() => undefined);
     return result;
   }
@@ -227,7 +317,7 @@ function nextTask(): Promise<void> {
 }
 
 /** The engine's loader on the device that was asked for, or on the best one there is. */
-async function openLoader(wanted: 'auto' | Device, options: LoaderOptions): Promise<{ loader: Loader; device: Device; adapter?: string }> {
+async function openLoader(wanted: 'auto' | Device, log: (message: string, data: object) => void, options: LoaderOptions): Promise<{ loader: Loader; device: Device; adapter?: string }> {
   if (wanted !== 'cpu') {
     const adapter = await findAdapter();
     if (adapter === undefined && wanted === 'webgpu') {
@@ -243,6 +333,7 @@ async function openLoader(wanted: 'auto' | Device, options: LoaderOptions): Prom
       } catch (thrown) {
         const error = asQwen3Error(thrown);
         if (wanted === 'webgpu' || !GPU_FAILURES.has(error.code)) throw error;
+        log('the GPU is passed over for the CPU', toPlain(error));
       }
     }
   }
@@ -257,17 +348,4 @@ function discard(loader: Loader): void {
   } catch {
     // Nothing is left to free.
   }
-}
-
-const ownFetch: Fetcher = async (url, headers, signal) => fetched(await fetch(url, { headers, signal }));
-
-/** A response as the download reads it. */
-function fetched(response: Response): Fetched {
-  const reader = response.body?.getReader();
-  return {
-    status: response.status,
-    header: (name) => response.headers.get(name),
-    read: async () => (await reader?.read())?.value,
-    cancel: () => void reader?.cancel().catch(() => undefined),
-  };
 }

@@ -4,9 +4,17 @@ export { models as catalogue, fullName, type CatalogueEntry } from './catalogue.
 export { diagnose, type Diagnosis } from './diagnose.js';
 export { Qwen3Error, type ErrorCode } from './errors.js';
 export { loadModel, type Model } from './model.js';
-export { type Reply, type ReplyListeners } from './reply.js';
-export { deleteModel, listModels, preflight, storageUsage, type Preflight, type StoredModel } from './storage.js';
+export { openAIFetch } from './openai/fetch.js';
+export {
+  languageModel, type LanguageModelSession, type PromptInput, type PromptMessage, type PromptOptions, type SessionOptions,
+} from './prompt-api/language-model.js';
+export { connect, type RemoteModel } from './remote/connect.js';
+export { Reply, type ReplyListeners } from './reply.js';
+export {
+  deleteModel, downloadModel, exportModel, importModel, listModels, preflight, storageUsage, verifyModel, type Preflight, type StoredModel,
+} from './storage.js';
 export type {
-  ChatOptions, ChatResult, Device, FinishReason, LoadOptions, Message, ModelInfo, ModelSource, Progress, ReplyEvent,
-  Timings, Tool, ToolCall, UrlSource, Usage,
+  ChatModel, ChatOptions, ChatResult, ConnectOptions, Device, DownloadOptions, ExportedFile, FinishReason, LoadOptions, Logger, Message, ModelInfo,
+  ModelSource, Progress, ReplyEvent,
+  RunOptions, RunResult, RunTool, SavedReply, Timings, TokenLogprob, Tool, ToolCall, ToolContext, ToolResult, UrlSource, Usage, Verification,
 } from './types.js';

@@ -1,12 +1,15 @@
 // A loaded model as the page sees it: every method is a call over the channel to the engine's thread.
 
-import { aborted, Qwen3Error } from './errors.js';
+import { aborted, Qwen3Error, toPlain } from './errors.js';
+import { logReply, silent } from './logger.js';
 import { checkLoadOptions, show } from './options.js';
 import { Bodies, pageHandlers } from './page.js';
 import { Channel, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainChatOptions, type PlainLoadOptions } from './protocol.js';
 import { Reply, type ReplySink } from './reply.js';
+import { run } from './run/run.js';
 import { plainSource } from './source.js';
-import type { ChatOptions, LoadOptions, Message, ModelInfo, ModelSource } from './types.js';
+import { requestPersistence } from './store/space.js';
+import type { ChatModel, ChatOptions, LoadOptions, Logger, Message, ModelInfo, ModelSource, RunOptions, RunResult, SavedReply } from './types.js';
 
 type HostChannel = Channel<HostCalls, PageCalls, HostNotice, PageNotice>;
 
@@ -24,15 +27,20 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
       hint: 'importing the package is fine anywhere: call loadModel in the page',
     });
   }
-  const { signal } = options;
+  const { signal, logger = silent } = options;
   if (hasFired(signal)) throw aborted(signal);
   const ended = new AbortController();
   const bodies = new Bodies();
   const plain = plainSource(source, (stream) => bodies.hold(stream));
+  // What ships with the package is there like its code, and must not outlive an update of it.
+  const cache = plain.kind === 'files' && plain.embedded === true ? 'none' : options.cache ?? 'indexeddb';
   const replies = new Map<number, ReplySink>();
   const thread = await startThread(options, bodies, ended.signal, (notice) => {
-    if (notice.type === 'progress') options.onProgress?.(notice.progress);
-    else if (notice.type === 'event') replies.get(notice.reply)?.event(notice.event);
+    if (notice.type === 'progress') {
+      if (notice.progress.phase === 'download' && cache === 'indexeddb') requestPersistence();
+      options.onProgress?.(notice.progress);
+    } else if (notice.type === 'event') replies.get(notice.reply)?.event(notice.event);
+    else if (notice.type === 'log') logger[notice.level](notice.message, notice.data);
     else bodies.cancel(notice.body);
   });
   const stop = (): void => {
@@ -43,13 +51,13 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   const cancel = (): void => thread.channel.notify({ type: 'cancelLoad' });
   signal?.addEventListener('abort', cancel, { once: true });
   try {
-    // What ships with the package is there like its code, and must not outlive an update of it.
-    const ships = plain.kind === 'files' && plain.embedded === true;
-    const info = await thread.channel.call('load', plain, plainOptions(ships ? { ...options, cache: 'none' } : options));
+    const info = await thread.channel.call('load', plain, plainOptions({ ...options, cache }));
     if (hasFired(signal)) throw aborted(signal);
-    return new Model(info, thread.channel, replies, stop);
+    logger.info('a model is loaded', info);
+    return new Model(info, thread.channel, replies, stop, logger);
   } catch (error) {
     stop();
+    logger.error('a model could not be loaded', toPlain(error));
     throw hasFired(signal) ? aborted(signal) : error;
   } finally {
     signal?.removeEventListener('abort', cancel);
@@ -60,15 +68,18 @@ function hasFired(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;
 }
 
-function plainOptions(options: LoadOptions): PlainLoadOptions {
-  const { device = 'auto', cache = 'indexeddb', headers = {}, contextLength, kernels = 'auto' } = options;
-  const plain: PlainLoadOptions = { device, cache, headers: { ...headers }, pageFetch: options.fetch !== undefined };
+/** What concerns the engine's thread. */
+export function plainOptions(options: LoadOptions): PlainLoadOptions {
+  const { device = 'auto', cache = 'indexeddb', headers = {}, connections = 4, contextLength, stallTimeoutMs, kernels = 'auto' } = options;
+  const plain: PlainLoadOptions = { device, cache, headers: { ...headers }, pageFetch: options.fetch !== undefined, connections };
+  if (stallTimeoutMs !== undefined) plain.stallTimeoutMs = stallTimeoutMs;
   if (contextLength !== undefined) plain.contextLength = contextLength;
   if (kernels !== 'auto') plain.kernels = kernels;
   return plain;
 }
 
-async function startThread(options: LoadOptions, bodies: Bodies, ended: AbortSignal, onNotice: (notice: HostNotice) => void): Promise<Thread> {
+/** Starts the engine's thread, whose requests and streams go through the page until `ended`. */
+export async function startThread(options: LoadOptions, bodies: Bodies, ended: AbortSignal, onNotice: (notice: HostNotice) => void): Promise<Thread> {
   const handlers = pageHandlers(bodies, options.fetch, ended);
   const gone = new Qwen3Error('invalid-argument', 'the model has been unloaded', { hint: 'load it again' });
   if (options.worker === false) {
@@ -104,20 +115,24 @@ async function startThread(options: LoadOptions, bodies: Bodies, ended: AbortSig
 }
 
 /** A loaded model. Calls may overlap: replies and other work on the device run one after the other. */
-export class Model {
+export class Model implements ChatModel {
   readonly info: ModelInfo;
   readonly #host: HostChannel;
   readonly #replies: Map<number, ReplySink>;
   readonly #stop: () => void;
+  readonly #logger: Logger;
+  /** The numbers of its replies on the channel. */
+  readonly #numbers = new WeakMap<Reply, number>();
   #nextReply = 0;
   #unloading: Promise<void> | undefined;
 
   /** Use `loadModel`. */
-  constructor(info: ModelInfo, host: HostChannel, replies: Map<number, ReplySink>, stop: () => void) {
+  constructor(info: ModelInfo, host: HostChannel, replies: Map<number, ReplySink>, stop: () => void, logger: Logger) {
     this.info = info;
     this.#host = host;
     this.#replies = replies;
     this.#stop = stop;
+    this.#logger = logger;
   }
 
   /** Answers a conversation, whose last message is the user's or a tool's. */
@@ -125,9 +140,26 @@ export class Model {
     return this.#start(options, (reply, plain) => this.#host.call('chat', reply, messages, plain));
   }
 
+  /** `chat` in a loop: carries out the tools that are called, until there is an answer. */
+  run(messages: Message[], options: RunOptions): Reply<RunResult> {
+    return run(this, messages, options);
+  }
+
   /** Goes on from a raw text, without a chat template. */
   complete(prompt: string, options: ChatOptions = {}): Reply {
     return this.#start(options, (reply, plain) => this.#host.call('complete', reply, prompt, plain));
+  }
+
+  /** A reply of this model that is under way, as plain data to be stored as JSON: {@link Model.resume} goes on with it. */
+  async save(reply: Reply): Promise<SavedReply> {
+    const number = this.#numbers.get(reply);
+    if (number === undefined) throw new Qwen3Error('invalid-argument', 'save takes a reply of this model\'s chat, complete or resume');
+    return this.#host.call('save', number);
+  }
+
+  /** Goes on with a saved reply, in this page or after a reload, as it would have gone on; its events tell all of it again. */
+  resume(saved: SavedReply, { signal }: { signal?: AbortSignal } = {}): Reply {
+    return this.#start(signal === undefined ? {} : { signal }, (reply) => this.#host.call('resume', reply, saved));
   }
 
   /** Takes a conversation into the KV cache while the user still types. */
@@ -171,20 +203,24 @@ export class Model {
   }
 
   #start(options: ChatOptions, call: (reply: number, options: PlainChatOptions) => Promise<void>): Reply {
-    const { signal } = options;
     const number = this.#nextReply++;
     const abort = (): void => this.#host.notify({ type: 'abort', reply: number });
     const controls = { abort, skipThinking: () => this.#host.notify({ type: 'skipThinking', reply: number }) };
-    return new Reply(controls, (sink) => {
+    const reply: Reply = new Reply(controls, (sink) => {
+      const plain = withoutSignal(options);
+      const { signal } = options;
       this.#replies.set(number, sink);
       signal?.addEventListener('abort', abort, { once: true });
-      call(number, withoutSignal(options)).catch((error: unknown) => sink.fail(error)).finally(() => {
+      call(number, plain).catch((error: unknown) => sink.fail(error)).finally(() => {
         signal?.removeEventListener('abort', abort);
         this.#replies.delete(number);
       });
       // After the call, so that the engine's side already knows the reply.
       if (signal?.aborted === true) abort();
     });
+    logReply(this.#logger, `reply ${number}`, reply);
+    this.#numbers.set(reply, number);
+    return reply;
   }
 }
 
@@ -192,6 +228,9 @@ function withoutSignal({ signal, ...plain }: ChatOptions): PlainChatOptions {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new Qwen3Error('invalid-argument', `the option signal must be an AbortSignal, got ${show(signal)}`);
   }
+  // On their way to the engine these would become null, which stands for the default.
+  const endless = Object.entries(plain).find(([, value]) => typeof value === 'number' && !Number.isFinite(value));
+  if (endless !== undefined) throw new Qwen3Error('invalid-argument', `${endless[0]}: expected a finite number, got ${String(endless[1])}`);
   return plain;
 }
 

@@ -1,8 +1,9 @@
 // What the page and the engine's thread say to each other, and the channel that carries it over any message port.
 
 import { asQwen3Error, Qwen3Error, toPlain, type PlainError } from './errors.js';
-import type { Manifest } from './store/store.js';
-import type { ChatOptions, Device, Message, ModelInfo, Progress, ReplyEvent } from './types.js';
+import type { Manifest } from './store/manifest.js';
+import type { Chunk } from './store/store.js';
+import type { ChatOptions, Device, Logger, Message, ModelInfo, Progress, ReplyEvent, SavedReply, Verification } from './types.js';
 
 /** One file of a model: its addresses in the order they are tried, and what is known of it. */
 export interface RemoteFile {
@@ -27,6 +28,8 @@ export interface PlainLoadOptions {
   headers: Record<string, string>;
   /** Requests go through {@link PageCalls.fetch}, because the caller brought their own `fetch`. */
   pageFetch: boolean;
+  connections: number;
+  stallTimeoutMs?: number;
 }
 
 /** Options of a reply without what only the page can hold. */
@@ -35,9 +38,15 @@ export type PlainChatOptions = Omit<ChatOptions, 'signal'>;
 /** What the page asks of the engine's thread. */
 export interface HostCalls {
   load(source: PlainSource, options: PlainLoadOptions): ModelInfo;
+  /** Stores a model without loading it; from `files`, if they are given, instead of the network. */
+  download(source: PlainSource, options: PlainLoadOptions, files?: File[]): void;
+  /** Nothing if the model is not stored. */
+  verify(name: string, repair: boolean, options: PlainLoadOptions): Verification | undefined;
   /** Returns when the reply has ended; its events come before, as notices with this `reply` number. */
   chat(reply: number, messages: Message[], options: PlainChatOptions): void;
   complete(reply: number, prompt: string, options: PlainChatOptions): void;
+  resume(reply: number, saved: SavedReply): void;
+  save(reply: number): SavedReply;
   prefill(messages: Message[], options: PlainChatOptions): void;
   tokenize(text: string): Uint32Array;
   detokenize(ids: Uint32Array): string;
@@ -51,6 +60,7 @@ export interface HostCalls {
 export type HostNotice =
   | { type: 'progress'; progress: Progress }
   | { type: 'event'; reply: number; event: ReplyEvent }
+  | { type: 'log'; level: keyof Logger; message: string; data: object }
   /** The rest of a body is not wanted. */
   | { type: 'cancelBody'; body: number };
 
@@ -63,7 +73,7 @@ export interface PageCalls {
   list(): Manifest[];
   manifest(name: string): Manifest | undefined;
   readChunk(name: string, file: number, chunk: number): Uint8Array<ArrayBuffer> | undefined;
-  write(manifest: Manifest, chunk?: { file: number; index: number; bytes: Uint8Array<ArrayBuffer> }): void;
+  write(manifest: Manifest, chunk?: Chunk): void;
   delete(name: string): void;
 }
 

@@ -4,16 +4,16 @@ import { asQwen3Error, type Qwen3Error } from './errors.js';
 import type { ChatResult, ReplyEvent } from './types.js';
 
 /** What `on` takes: each event of a reply by its type, and `error` for the failure that ends it. */
-export type ReplyListeners = {
-  [E in ReplyEvent as E['type']]: (event: E) => void;
+export type ReplyListeners<Result extends ChatResult = ChatResult> = {
+  [E in ReplyEvent<Result> as E['type']]: (event: E) => void;
 } & { error: (event: { type: 'error'; error: Qwen3Error }) => void };
 
 /** An event of the log, or the failure that closes it. */
-type Entry = ReplyEvent | { type: 'error'; error: Qwen3Error };
+type Entry<Result extends ChatResult> = ReplyEvent<Result> | { type: 'error'; error: Qwen3Error };
 
-interface Listener {
+interface Listener<Result extends ChatResult> {
   type: string;
-  call: (entry: Entry) => void;
+  call: (entry: Entry<Result>) => void;
   original: unknown;
   /** The next entry of the log it has not seen. */
   next: number;
@@ -26,42 +26,47 @@ export interface ReplyControls {
 }
 
 /**
- * The answer to `chat` or `complete`. Await it for the result, iterate it for the events, or listen with `on`: the log
+ * The answer to `chat`, `run` or `complete`. Await it for the result, iterate it for the events, or listen with `on`: the log
  * keeps every event, so an iterator or listener that comes late still sees them all, in order.
  */
-export class Reply implements AsyncIterable<ReplyEvent>, PromiseLike<ChatResult> {
-  readonly #log: Entry[] = [];
+export class Reply<Result extends ChatResult = ChatResult> implements AsyncIterable<ReplyEvent<Result>>, PromiseLike<Result> {
+  readonly #log: Entry<Result>[] = [];
   readonly #controls: ReplyControls;
-  readonly #result: Promise<ChatResult>;
-  #listeners: Listener[] = [];
+  readonly #result: Promise<Result>;
+  #listeners: Listener<Result>[] = [];
   #waiting: (() => void)[] = [];
-  #resolve!: (result: ChatResult) => void;
+  #resolve!: (result: Result) => void;
   #reject!: (error: Qwen3Error) => void;
   #ended = false;
 
-  constructor(controls: ReplyControls, start: (sink: ReplySink) => void) {
+  constructor(controls: ReplyControls, start: (sink: ReplySink<Result>) => void) {
     this.#controls = controls;
-    this.#result = new Promise<ChatResult>((resolve, reject) => {
+    this.#result = new Promise<Result>((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
     // A caller who only listens has no handler on the promise; its failure reaches them as an `error` event.
     this.#result.catch(() => undefined);
-    start({ event: (event) => this.#append(event), fail: (error) => this.#append({ type: 'error', error: asQwen3Error(error) }) });
+    const fail = (error: unknown): void => this.#append({ type: 'error', error: asQwen3Error(error) });
+    try {
+      start({ event: (event) => this.#append(event), fail });
+    } catch (error) {
+      fail(error);
+    }
   }
 
   /** Calls `listener` for every event of that type, those already there first. */
-  on<T extends keyof ReplyListeners>(type: T, listener: ReplyListeners[T]): this {
+  on<T extends keyof ReplyListeners<Result>>(type: T, listener: ReplyListeners<Result>[T]): this {
     // The entry passed on has the type that was asked for, which the compiler cannot follow through the string.
-    const call = listener as (entry: Entry) => void;
-    const added: Listener = { type, call, original: listener, next: 0 };
+    const call = listener as (entry: Entry<Result>) => void;
+    const added: Listener<Result> = { type, call, original: listener, next: 0 };
     this.#listeners.push(added);
     queueMicrotask(() => this.#deliver(added));
     return this;
   }
 
   /** Ends what `on` began. */
-  off<T extends keyof ReplyListeners>(type: T, listener: ReplyListeners[T]): this {
+  off<T extends keyof ReplyListeners<Result>>(type: T, listener: ReplyListeners<Result>[T]): this {
     this.#listeners = this.#listeners.filter((l) => l.type !== type || l.original !== listener);
     return this;
   }
@@ -76,23 +81,23 @@ export class Reply implements AsyncIterable<ReplyEvent>, PromiseLike<ChatResult>
     if (!this.#ended) this.#controls.skipThinking();
   }
 
-  then<A = ChatResult, B = never>(
-    onResult?: ((result: ChatResult) => A | PromiseLike<A>) | null,
+  then<A = Result, B = never>(
+    onResult?: ((result: Result) => A | PromiseLike<A>) | null,
     onError?: ((error: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     return this.#result.then(onResult, onError);
   }
 
-  catch<B = never>(onError?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<ChatResult | B> {
+  catch<B = never>(onError?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<Result | B> {
     return this.#result.catch(onError);
   }
 
-  finally(onEnd?: (() => void) | null): Promise<ChatResult> {
+  finally(onEnd?: (() => void) | null): Promise<Result> {
     return this.#result.finally(onEnd);
   }
 
   /** Every event from the first on; leaving the loop early does not end the reply. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<ReplyEvent, void> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<ReplyEvent<Result>, void> {
     for (let next = 0; ; ) {
       const entry = this.#log[next];
       if (entry === undefined) {
@@ -106,7 +111,7 @@ export class Reply implements AsyncIterable<ReplyEvent>, PromiseLike<ChatResult>
     }
   }
 
-  #append(entry: Entry): void {
+  #append(entry: Entry<Result>): void {
     if (this.#ended) return;
     this.#log.push(entry);
     this.#ended = entry.type === 'done' || entry.type === 'error';
@@ -116,7 +121,7 @@ export class Reply implements AsyncIterable<ReplyEvent>, PromiseLike<ChatResult>
     for (const listener of [...this.#listeners]) this.#deliver(listener);
   }
 
-  #deliver(listener: Listener): void {
+  #deliver(listener: Listener<Result>): void {
     while (listener.next < this.#log.length && this.#listeners.includes(listener)) {
       const entry = this.#log[listener.next];
       listener.next += 1;
@@ -132,7 +137,7 @@ export class Reply implements AsyncIterable<ReplyEvent>, PromiseLike<ChatResult>
 }
 
 /** Where a reply's events come in. */
-export interface ReplySink {
-  event(event: ReplyEvent): void;
+export interface ReplySink<Result extends ChatResult = ChatResult> {
+  event(event: ReplyEvent<Result>): void;
   fail(error: unknown): void;
 }

@@ -1,15 +1,16 @@
-// The bytes of a model in the order the engine wants them: from the store as far as it goes, then from the network.
+// The bytes of a model in the order the engine wants them: from a file or stream of the caller's, or from the store and the network.
 
-import { sha256 } from '@noble/hashes/sha2.js';
-import { bytesToHex } from '@noble/hashes/utils.js';
-import { download, type Fetcher, type Magic } from './download.js';
+import { Origin } from './download/origin.js';
+import type { Fetcher } from './download/response.js';
 import { aborted, Qwen3Error } from './errors.js';
 import type { Meter } from './progress.js';
 import type { PlainSource, RemoteFile } from './protocol.js';
-import { CHUNK_BYTES, type Manifest, type Store, type StoredFile } from './store/store.js';
+import { progressChannel, RemoteModel, type SharedProgress } from './remote-model.js';
+import { inUse, toWrite, tryToWrite, type Release } from './store/locks.js';
+import { CHUNK_BYTES, isChecked, type Manifest, type StoredFile } from './store/manifest.js';
+import type { Store } from './store/store.js';
 
 type Bytes = Uint8Array<ArrayBuffer>;
-type Hasher = ReturnType<typeof sha256.create>;
 
 /** A model's bytes, opened: what the engine needs beforehand, and its weight files in order. */
 export interface Weights {
@@ -19,19 +20,31 @@ export interface Weights {
   files: { chunks(): AsyncGenerator<Bytes, void> }[];
   /** Called when every byte was taken and found good. */
   finish(): Promise<void>;
+  /** Called when the bytes are no model. */
+  discard(): Promise<void>;
+  /** Called last: others may delete what is stored. */
+  release(): Promise<void>;
 }
 
 /** What bytes are fetched with, and where they are kept. */
 export interface Context {
   fetcher: Fetcher;
   headers: Record<string, string>;
+  /** At once. */
+  connections: number;
+  stallTimeoutMs?: number | undefined;
   /** Nothing is kept without one. */
   store: Store | undefined;
+  /** Other tabs use the same store. */
+  shared: boolean;
   meter: Meter;
   signal: AbortSignal;
   /** A stream the page holds, by its number. */
   readBody(body: number): Promise<Bytes | undefined>;
 }
+
+/** A source whose bytes lie on servers. */
+export type RemoteSource = Extract<PlainSource, { kind: 'files' | 'folder' }>;
 
 /** Opens a source. */
 export async function openWeights(source: PlainSource, context: Context): Promise<Weights> {
@@ -46,8 +59,25 @@ export async function openWeights(source: PlainSource, context: Context): Promis
   }
 }
 
+/** Opens what is stored under a name; nothing if there is nothing. */
+export async function openStored(name: string, context: Context): Promise<RemoteModel | undefined> {
+  const use = context.shared ? await inUse(name, context.signal) : undefined;
+  try {
+    const write = context.shared ? await turnToWrite(name, context) : undefined;
+    const manifest = await context.store?.manifest(name);
+    if (manifest !== undefined) return new RemoteModel(manifest, context, { use, write });
+    await write?.();
+  } catch (error) {
+    await use?.();
+    throw error;
+  }
+  await use?.();
+  return undefined;
+}
+
 function local(chunks: AsyncGenerator<Bytes, void>): Weights {
-  return { format: 'gguf', files: [{ chunks: () => chunks }], finish: () => Promise.resolve() };
+  const nothing = (): Promise<void> => Promise.resolve();
+  return { format: 'gguf', files: [{ chunks: () => chunks }], finish: nothing, discard: nothing, release: nothing };
 }
 
 async function* blobChunks(blob: Blob, name: string, { meter, signal }: Context): AsyncGenerator<Bytes, void> {
@@ -70,25 +100,72 @@ async function* streamChunks(body: number, name: string, { meter, signal, readBo
   }
 }
 
-async function remote(source: Extract<PlainSource, { kind: 'files' | 'folder' }>, context: Context): Promise<Weights> {
-  const stored = await context.store?.manifest(source.name);
-  const wanted = source.kind === 'files' ? filesOf(source) : undefined;
-  let manifest = stored;
-  if (manifest === undefined || (wanted !== undefined && !sameFiles(manifest.files, wanted))) {
-    if (stored !== undefined) await context.store?.delete(source.name);
-    const files = wanted ?? await filesOfFolder(source.kind === 'folder' ? source.url : '', context);
-    manifest = { version: 1, name: source.name, files, verified: false, lastUsed: Date.now() };
+async function remote(source: RemoteSource, context: Context): Promise<Weights> {
+  const model = await openRemote(source, context);
+  try {
+    const config = await model.whole('config');
+    const tokenizer = await model.whole('tokenizer');
+    return {
+      format: source.kind === 'folder' ? 'safetensors' : 'gguf',
+      ...(config === undefined ? {} : { configJson: new TextDecoder().decode(config) }),
+      ...(tokenizer === undefined ? {} : { tokenizerJson: tokenizer }),
+      files: model.weightFiles.map((index) => ({ chunks: () => model.chunks(index) })),
+      finish: () => model.finish(),
+      discard: () => model.discard(),
+      release: () => model.release(),
+    };
+  } catch (error) {
+    await model.release();
+    throw error;
   }
-  const model = new RemoteModel(manifest, wanted, context);
-  const config = await model.whole('config');
-  const tokenizer = await model.whole('tokenizer');
-  return {
-    format: source.kind === 'folder' ? 'safetensors' : 'gguf',
-    ...(config === undefined ? {} : { configJson: new TextDecoder().decode(config) }),
-    ...(tokenizer === undefined ? {} : { tokenizerJson: tokenizer }),
-    files: model.weightFiles.map((index) => ({ chunks: () => model.chunks(index) })),
-    finish: () => model.finish(),
+}
+
+/** What is stored of a source, or an empty model to fill; one that is not whole only when it is this tab's turn to write it. */
+async function openRemote(source: RemoteSource, context: Context): Promise<RemoteModel> {
+  const { store, shared, signal } = context;
+  const { name } = source;
+  const wanted = source.kind === 'files' ? filesOf(source) : undefined;
+  const stored = async (): Promise<Manifest | undefined> => {
+    const manifest = await store?.manifest(name);
+    return manifest !== undefined && (wanted === undefined || sameFiles(manifest.files, wanted)) ? withWanted(manifest, wanted) : undefined;
   };
+  const use = shared ? await inUse(name, signal) : undefined;
+  let write: Release | undefined;
+  try {
+    let manifest = await stored();
+    if (manifest?.files.every(isChecked) !== true && shared) {
+      write = await turnToWrite(name, context);
+      manifest = await stored();
+      if (manifest?.files.every(isChecked) === true) {
+        await write();
+        write = undefined;
+      }
+    }
+    if (manifest === undefined) {
+      // Under this name there may be another version of the model.
+      if (await store?.manifest(name) !== undefined) await store?.delete(name);
+      const files = wanted ?? await filesOfFolder(source.kind === 'folder' ? source.url : '', context);
+      manifest = { version: 2, name, chunkBytes: CHUNK_BYTES, files, lastUsed: Date.now() };
+    }
+    return new RemoteModel(manifest, context, { use, write });
+  } catch (error) {
+    await write?.();
+    await use?.();
+    throw error;
+  }
+}
+
+/** The right to write a model; while another tab has it, this one shows how far that one has come. */
+async function turnToWrite(name: string, { meter, signal }: Context): Promise<Release> {
+  const release = await tryToWrite(name);
+  if (release !== undefined) return release;
+  const channel = progressChannel(name);
+  channel.onmessage = ({ data }: MessageEvent<SharedProgress>) => meter.update('download', data.file, data.loadedBytes, data.totalBytes, false);
+  try {
+    return await toWrite(name, signal);
+  } finally {
+    channel.close();
+  }
 }
 
 function filesOf(source: Extract<PlainSource, { kind: 'files' }>): StoredFile[] {
@@ -97,13 +174,15 @@ function filesOf(source: Extract<PlainSource, { kind: 'files' }>): StoredFile[] 
 }
 
 /** `config.json`, `tokenizer.json`, and the shards of the index or the one `model.safetensors`. */
-async function filesOfFolder(url: string, context: Context): Promise<StoredFile[]> {
+async function filesOfFolder(url: string, { fetcher, headers, stallTimeoutMs, signal }: Context): Promise<StoredFile[]> {
   const at = (name: string): RemoteFile => ({ urls: [new URL(name, url).href] });
   let shards = ['model.safetensors'];
   try {
-    const { fetcher, headers, signal } = context;
-    const request = { urls: at('model.safetensors.index.json').urls, magic: 'json' as const, headers, from: 0, signal, onHead: () => undefined };
-    shards = shardsOf(JSON.parse(new TextDecoder().decode(await collect(download(fetcher, request)))));
+    const { urls } = at('model.safetensors.index.json');
+    const index = new Origin(fetcher, { urls, magic: 'json', headers, stallTimeoutMs, onHead: () => undefined });
+    const parts: Bytes[] = [];
+    for await (const bytes of index.span(0, undefined, signal)) parts.push(bytes);
+    shards = shardsOf(JSON.parse(await new Blob(parts).text()));
   } catch (error) {
     // Without an index the folder holds one file, and what is wrong with that one will be told.
     if (!(error instanceof Qwen3Error && error.code === 'download-failed')) throw error;
@@ -123,180 +202,31 @@ function shardsOf(index: unknown): string[] {
   throw new Qwen3Error('malformed-file', 'model.safetensors.index.json has no weight_map that names files');
 }
 
-function toStore(role: StoredFile['role'], file: RemoteFile): StoredFile {
-  return { role, ...file, storedBytes: 0, complete: false };
+function toStore(role: StoredFile['role'], { urls, sizeBytes, sha256 }: RemoteFile): StoredFile {
+  return {
+    role, urls, chunks: [],
+    ...(sizeBytes === undefined ? {} : { sizeBytes }),
+    ...(sha256 === undefined ? {} : { pinned: sha256 }),
+  };
 }
 
 /** Whether what is stored is what is wanted now: the same files, and no other hash than the pinned one. */
 function sameFiles(stored: StoredFile[], wanted: StoredFile[]): boolean {
   return stored.length === wanted.length && wanted.every((file, index) => {
     const other = stored[index];
+    const known = other?.sha256 ?? other?.pinned;
     return other !== undefined && other.role === file.role && file.urls.some((url) => other.urls.includes(url))
-      && (file.sha256 === undefined || other.sha256 === undefined || file.sha256 === other.sha256);
+      && (file.pinned === undefined || known === undefined || file.pinned === known)
+      && (file.sizeBytes === undefined || other.sizeBytes === undefined || file.sizeBytes === other.sizeBytes);
   });
 }
 
-async function collect(chunks: AsyncIterable<Bytes>): Promise<Bytes> {
-  const parts: Bytes[] = [];
-  for await (const chunk of chunks) parts.push(chunk);
-  return new Uint8Array(await new Blob(parts).arrayBuffer());
-}
-
-/** A model of one or more files on servers, kept in the store as it arrives. */
-class RemoteModel {
-  readonly #manifest: Manifest;
-  readonly #context: Context;
-  /** The hashes known before any byte came, by file. */
-  readonly #pinned: (string | undefined)[];
-  /** The files were all there from the start, and had been checked when they came. */
-  readonly #checked: boolean;
-  #loadedBytes = 0;
-
-  constructor(manifest: Manifest, wanted: StoredFile[] | undefined, context: Context) {
-    this.#manifest = manifest;
-    this.#context = context;
-    this.#checked = manifest.files.every((file) => file.complete);
-    this.#pinned = manifest.files.map((file, index) => wanted?.[index]?.sha256 ?? file.sha256);
-  }
-
-  /** The places of the weight files. */
-  get weightFiles(): number[] {
-    return [...this.#manifest.files.keys()].filter((index) => this.#manifest.files[index]?.role === 'weights');
-  }
-
-  /** All bytes of the file with that role, nothing if the model has none. */
-  async whole(role: StoredFile['role']): Promise<Bytes | undefined> {
-    const index = this.#manifest.files.findIndex((file) => file.role === role);
-    return index < 0 ? undefined : collect(this.chunks(index));
-  }
-
-  /** The bytes of a file, chunk by chunk, checked against its hash at the end. */
-  async *chunks(index: number): AsyncGenerator<Bytes, void> {
-    const file = this.#manifest.files[index];
-    if (file === undefined) throw new Qwen3Error('internal', `no file ${index}`);
-    const hasher = this.#checked ? undefined : sha256.create();
-    for await (const bytes of this.#readStored(file, index)) {
-      hasher?.update(bytes);
-      this.#count('upload', file, bytes, true);
-      yield bytes;
-    }
-    if (!file.complete) {
-      for await (const bytes of this.#fetchRest(file, index)) {
-        hasher?.update(bytes);
-        yield bytes;
-      }
-    }
-    if (hasher !== undefined) this.#verify(file, index, hasher);
-  }
-
-  /** Marks the model as used, and as verified where all its hashes were known. */
-  async finish(): Promise<void> {
-    if (!this.#checked) this.#manifest.verified = this.weightFiles.every((index) => this.#pinned[index] !== undefined);
-    this.#manifest.lastUsed = Date.now();
-    await this.#context.store?.write(this.#manifest);
-  }
-
-  async *#readStored(file: StoredFile, index: number): AsyncGenerator<Bytes, void> {
-    const { store, signal } = this.#context;
-    if (store === undefined) return;
-    const { name } = this.#manifest;
-    let ahead = file.storedBytes > 0 ? store.read(name, index, 0) : undefined;
-    for (let position = 0; position < file.storedBytes; ) {
-      if (signal.aborted) throw aborted(signal);
-      const bytes = await ahead;
-      if (bytes === undefined) {
-        // The browser has dropped it: from here on the file is fetched again.
-        file.storedBytes = position;
-        file.complete = false;
-        return;
-      }
-      position += bytes.length;
-      ahead = position < file.storedBytes ? store.read(name, index, position / CHUNK_BYTES) : undefined;
-      // It is awaited in the next round; should the consumer stop before, its failure concerns nobody.
-      ahead?.catch(() => undefined);
-      yield bytes;
-    }
-  }
-
-  async *#fetchRest(file: StoredFile, index: number): AsyncGenerator<Bytes, void> {
-    const { fetcher, headers, signal, store } = this.#context;
-    const pieces = download(fetcher, {
-      urls: file.urls,
-      magic: magicOf(file),
-      headers,
-      from: file.storedBytes,
-      sizeBytes: file.sizeBytes,
-      etag: file.etag,
-      signal,
-      onHead: (head) => Object.assign(file, head),
-    });
-    const counted = this.#counted(pieces, file);
-    let chunk = file.storedBytes / CHUNK_BYTES;
-    for await (const bytes of inChunks(counted)) {
-      file.storedBytes += bytes.length;
-      file.complete = file.storedBytes === file.sizeBytes;
-      await store?.write(this.#manifest, { file: index, index: chunk++, bytes });
-      yield bytes;
-    }
-    // A server that tells no size shows only at the end that this was all.
-    if (!file.complete) {
-      file.complete = true;
-      await store?.write(this.#manifest);
-    }
-  }
-
-  async *#counted(pieces: AsyncIterable<Bytes>, file: StoredFile): AsyncGenerator<Bytes, void> {
-    for await (const bytes of pieces) {
-      this.#count('download', file, bytes, false);
-      yield bytes;
-    }
-  }
-
-  #count(phase: 'download' | 'upload', file: StoredFile, bytes: Bytes, fromCache: boolean): void {
-    this.#loadedBytes += bytes.length;
-    const sizes = this.#manifest.files.map(({ sizeBytes }) => sizeBytes ?? Number.NaN);
-    const total = sizes.reduce((sum, size) => sum + size, 0);
-    this.#context.meter.update(phase, baseName(file), this.#loadedBytes, Number.isNaN(total) ? undefined : total, fromCache);
-  }
-
-  #verify(file: StoredFile, index: number, hasher: Hasher): void {
-    const actual = bytesToHex(hasher.digest());
-    const expected = this.#pinned[index];
-    if (expected !== undefined && expected !== actual) {
-      throw new Qwen3Error('integrity-mismatch', `${baseName(file)} should have the SHA-256 ${expected}, and has ${actual}`, {
-        hint: 'the file was changed on its way or on the server; what was stored of it has been removed',
-      });
-    }
-    file.sha256 = actual;
-  }
-}
-
-function magicOf(file: StoredFile): Magic {
-  if (file.role !== 'weights') return 'json';
-  return file.urls.some((url) => new URL(url).pathname.endsWith('.safetensors')) ? 'safetensors' : 'gguf';
-}
-
-function baseName(file: StoredFile): string {
-  const path = new URL(file.urls[0] ?? 'file:///model').pathname;
-  return decodeURIComponent(path.slice(path.lastIndexOf('/') + 1));
-}
-
-/** The same bytes in chunks of {@link CHUNK_BYTES}; only the last one is smaller. */
-async function* inChunks(pieces: AsyncIterable<Bytes>): AsyncGenerator<Bytes, void> {
-  let chunk = new Uint8Array(CHUNK_BYTES);
-  let filled = 0;
-  for await (const piece of pieces) {
-    for (let taken = 0; taken < piece.length; ) {
-      const part = piece.subarray(taken, taken + CHUNK_BYTES - filled);
-      chunk.set(part, filled);
-      filled += part.length;
-      taken += part.length;
-      if (filled === CHUNK_BYTES) {
-        yield chunk;
-        chunk = new Uint8Array(CHUNK_BYTES);
-        filled = 0;
-      }
-    }
-  }
-  if (filled > 0) yield chunk.slice(0, filled);
+/** What is stored, to go on under today's addresses and hashes. */
+function withWanted(manifest: Manifest, wanted: StoredFile[] | undefined): Manifest {
+  if (wanted === undefined) return manifest;
+  const files = manifest.files.map((file, index) => {
+    const { urls = file.urls, pinned, sizeBytes } = wanted[index] ?? {};
+    return { ...(sizeBytes === undefined ? {} : { sizeBytes }), ...file, urls, ...(pinned === undefined ? {} : { pinned }) };
+  });
+  return { ...manifest, files };
 }

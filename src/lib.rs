@@ -12,6 +12,8 @@ pub mod model;
 
 pub mod sampling;
 
+pub mod grammar;
+
 #[cfg(feature = "gpu")]
 pub mod gpu;
 

@@ -53,7 +53,13 @@ fn every_module_has_a_row_and_every_row_a_module() {
 #[test]
 fn the_table_gives_each_platform_crate_to_one_module() {
     let table = import_table();
-    let owners = [("wgpu", "gpu"), ("tokenizers", "tokenizer"), ("wasm_bindgen", "wasm"), ("js_sys", "wasm")];
+    let owners = [
+        ("wgpu", "gpu"),
+        ("tokenizers", "tokenizer"),
+        ("wasm_bindgen", "wasm"),
+        ("js_sys", "wasm"),
+        ("llguidance", "grammar"),
+    ];
     for (name, owner) in owners {
         let users: Vec<_> = table.iter().filter(|(_, row)| row.crates.contains(name)).map(|(m, _)| m).collect();
         assert_eq!(users, [owner], "users of the crate `{name}`");

@@ -1,11 +1,12 @@
 //! Conversations on a real device with a small model of random weights: what they say means nothing, but it must be the
 //! same whichever way the device was brought to say it.
-#![cfg(any(feature = "gpu", feature = "cpu"))]
+#![cfg(all(any(feature = "gpu", feature = "cpu"), feature = "grammar"))]
 
 use std::path::Path;
 use std::time::Instant;
 
 use pollster::block_on;
+use qwen3_web::grammar::Automata;
 use qwen3_web::model::{Loader, SinkFactory, WeightSink};
 use qwen3_web::session::{Engine, Event, FinishReason, Reply, ReplyResult};
 use serde_json::{Value, json};
@@ -22,6 +23,9 @@ macro_rules! every_conversation {
             thinking_is_closed_at_its_budget_and_the_reply_goes_on,
             logits_do_not_depend_on_how_the_tokens_were_read,
             the_device_draws_what_the_reference_sampler_draws,
+            idle_time_changes_no_reply_and_the_next_turn_starts_warm,
+            a_saved_reply_goes_on_as_it_would_have,
+            requests_of_all_kinds_at_the_same_time_are_those_made_alone,
         );
     };
 }
@@ -69,7 +73,10 @@ fn load(make_sink: Box<SinkFactory>) -> Engine {
         loader.push(bytes).unwrap();
     }
     let start = Instant::now();
-    block_on(Engine::load(loader.finish().unwrap(), Box::new(move || start.elapsed().as_secs_f64() * 1000.0))).unwrap()
+    let clock = Box::new(move || start.elapsed().as_secs_f64() * 1000.0);
+    let mut engine = block_on(Engine::load(loader.finish().unwrap(), clock)).unwrap();
+    engine.set_grammars(Box::new(Automata::new(&engine.vocabulary()).unwrap()));
+    engine
 }
 
 fn user(text: &str) -> Value {
@@ -171,6 +178,9 @@ fn the_device_draws_what_the_reference_sampler_draws(mut engine: Engine) {
         json!({ "seed": 3, "topK": 50, "topP": 0.7, "minP": 0.02 }),
         json!({ "seed": 4, "presencePenalty": 1.5, "frequencyPenalty": 0.5, "repetitionPenalty": 1.3 }),
         json!({ "seed": 5, "logitBias": { "7": 50, "8": 49.5 } }),
+        json!({ "seed": 6, "responseFormat": { "type": "regex", "pattern": "[a-z ]{40}[0-9]*" } }),
+        json!({ "seed": 7, "topK": 0, "responseFormat": { "type": "regex", "pattern": "[a-z ]{40}[0-9]*" } }),
+        json!({ "temperature": 0, "responseFormat": { "type": "json_schema", "schema": { "type": "array" } } }),
     ] {
         let with = |name: &str, value: Value| {
             let mut options = options.clone();
@@ -180,8 +190,109 @@ fn the_device_draws_what_the_reference_sampler_draws(mut engine: Engine) {
         };
         let device = say(&mut engine, &user("Tell me more"), with("logprobs", json!(false)));
         let reference = say(&mut engine, &user("Tell me more"), with("logprobs", json!(true)));
+        assert!(!device.content.is_empty());
         assert_eq!(device.content, reference.content, "{options}");
         assert_eq!(device.usage.completion_tokens, reference.usage.completion_tokens, "{options}");
         assert!(reference.logprobs.is_some_and(|logprobs| !logprobs.is_empty()));
+    }
+}
+
+fn idle_time_changes_no_reply_and_the_next_turn_starts_warm(mut engine: Engine) {
+    let options = json!({ "seed": 7, "maxTokens": 40 });
+    let mut told = Vec::new();
+    for idle in [true, false] {
+        let first = say(&mut engine, &user("Tell me a story"), options.clone());
+        while idle && block_on(engine.idle()).unwrap() {}
+        let messages = json!([
+            { "role": "user", "content": "Tell me a story" },
+            { "role": "assistant", "content": first.content, "thinking": first.thinking },
+            { "role": "user", "content": "Go on" },
+        ]);
+        let second = say(&mut engine, &messages, options.clone());
+        if idle {
+            // What is left is the question itself and the beginning of the answer's turn.
+            let question = engine.tokenize("user\nGo on<|im_end|>\n<|im_start|>assistant\n").unwrap().len();
+            assert_eq!(second.usage.prompt_tokens - second.usage.cached_tokens, question);
+        }
+        told.push((first.content, second.content));
+        say(&mut engine, &user("Something else."), options.clone());
+    }
+    assert_eq!(told[0], told[1]);
+}
+
+fn a_saved_reply_goes_on_as_it_would_have(mut engine: Engine) {
+    let options = json!({ "seed": 11, "maxTokens": 40, "presencePenalty": 1.0 });
+    let whole = say(&mut engine, &user("Tell me a story"), options.clone());
+    for steps in [1, 4, 9] {
+        let mut reply = engine.chat(&user("Tell me a story"), &options).unwrap();
+        for _ in 0..steps {
+            block_on(engine.step(&mut reply)).unwrap();
+        }
+        let saved = engine.save(&reply).unwrap();
+        engine.release(reply).unwrap();
+        say(&mut engine, &user("Something else."), options.clone());
+        let mut resumed = engine.resume(&saved).unwrap();
+        let result = drain(&mut engine, &mut resumed);
+        assert_eq!((result.content, result.finish_reason), (whole.content.clone(), whole.finish_reason));
+    }
+}
+
+fn requests_of_all_kinds_at_the_same_time_are_those_made_alone(mut engine: Engine) {
+    let tools = json!([{ "name": "f", "parameters": { "type": "object", "properties": { "a": { "enum": ["b", "c"] } },
+        "required": ["a"], "additionalProperties": false } }]);
+    let kinds = [
+        json!({ "maxTokens": 20 }),
+        json!({ "maxTokens": 30, "responseFormat": { "type": "regex", "pattern": "[a-z ]{12}" } }),
+        json!({ "maxTokens": 40, "tools": tools, "toolChoice": { "name": "f" } }),
+        json!({ "maxTokens": 12, "presencePenalty": 1.5, "logitBias": { "9": 2 } }),
+        json!({ "maxTokens": 20, "responseFormat": { "type": "json_schema", "schema": { "enum": ["one", 2, null] } } }),
+        json!({ "maxTokens": 10, "logprobs": true, "topK": 0 }),
+        json!({ "maxTokens": 25, "enableThinking": false, "stop": "e" }),
+    ];
+    let request = |n: usize| {
+        let mut options = kinds[n % kinds.len()].clone();
+        options["seed"] = json!(n);
+        (user(&format!("Question {}", n % 5)), options)
+    };
+    let told = |result: ReplyResult| {
+        let calls: Vec<Value> = result.tool_calls.into_iter().map(|call| call.arguments).collect();
+        (result.thinking, result.content, calls, result.finish_reason)
+    };
+    const REQUESTS: usize = 28;
+    let alone: Vec<_> = (0..REQUESTS)
+        .map(|n| {
+            let (messages, options) = request(n);
+            told(say(&mut engine, &messages, options))
+        })
+        .collect();
+    // Three at a time, beside a fourth that is aborted again and again, with idle time in between.
+    let mut running: Vec<(usize, Reply)> = Vec::new();
+    let mut together = vec![None; REQUESTS];
+    let (mut next, mut round) = (0, 0);
+    while next < REQUESTS || !running.is_empty() {
+        while running.len() < 3 && next < REQUESTS {
+            let (messages, options) = request(next);
+            running.push((next, engine.chat(&messages, &options).unwrap()));
+            next += 1;
+        }
+        let (messages, options) = request(round);
+        let mut doomed = engine.chat(&messages, &options).unwrap();
+        for _ in 0..round % 4 {
+            block_on(engine.step(&mut doomed)).unwrap();
+        }
+        engine.release(doomed).unwrap();
+        for (n, reply) in &mut running {
+            for event in block_on(engine.step(reply)).unwrap() {
+                if let Event::Done { result } = event {
+                    together[*n] = Some(told(result));
+                }
+            }
+        }
+        running.retain(|(_, reply)| !reply.is_done());
+        block_on(engine.idle()).unwrap();
+        round += 1;
+    }
+    for (n, (together, alone)) in together.into_iter().zip(alone).enumerate() {
+        assert_eq!(together, Some(alone), "request {n}: {}", request(n).1);
     }
 }

@@ -196,12 +196,12 @@ fn a_web_page_instead_of_a_model_is_named() {
 
 #[test]
 fn another_architecture_is_refused_by_name() {
-    for name in ["llama", "qwen2", "qwen3moe", "qwen3vl", "gemma3", "bert"] {
+    for name in ["llama4", "qwen2moe", "qwen3moe", "qwen3vl", "gemma3", "bert", ""] {
         let error = unsupported(&gguf().set("general.architecture", Value::Text(name.into())), name);
         assert!(error.message.contains("\"qwen3\"") && error.hint.contains("Qwen3"), "{error}");
     }
-    let config = support::config_json().replace(r#""qwen3""#, r#""mistral""#);
-    refused(load_checkpoint(&config, &[]), ErrorKind::UnsupportedModel, "mistral");
+    let config = support::config_json().replace(r#""qwen3""#, r#""mixtral""#);
+    refused(load_checkpoint(&config, &[]), ErrorKind::UnsupportedModel, "mixtral");
 }
 
 #[test]
@@ -265,15 +265,19 @@ fn numbers_outside_every_network_are_refused_before_any_memory_is_taken() {
 
 #[test]
 fn what_would_change_the_network_is_refused() {
-    unsupported(&gguf().set("qwen3.attention.sliding_window", Value::U32(128)), "sliding_window");
+    unsupported(&gguf().set("qwen3.expert_count", Value::U32(8)), "expert_count");
     unsupported(&gguf().set("qwen3.attention.value_length", Value::U32(16)), "value_length");
     unsupported(&gguf().set("qwen3.rope.dimension_count", Value::U32(8)), "dimension_count");
-    let scaled = gguf().set("qwen3.rope.scaling.type", Value::Text("yarn".into()));
-    unsupported(&scaled.set("qwen3.rope.scaling.factor", Value::F32(4.0)), "yarn");
+    let scaled = gguf().set("qwen3.rope.scaling.type", Value::Text("longrope".into()));
+    unsupported(&scaled.set("qwen3.rope.scaling.factor", Value::F32(4.0)), "longrope");
+    for factor in [f32::NAN, 0.5, f32::INFINITY] {
+        let scaled = gguf().set("qwen3.rope.scaling.type", Value::Text("linear".into()));
+        unsupported(&scaled.set("qwen3.rope.scaling.factor", Value::F32(factor)), "rotary scaling");
+    }
     // A window as long as the context, and a scaling by one, change nothing.
     let inert = gguf().set("qwen3.attention.sliding_window", Value::U32(512));
     let inert = inert.set("qwen3.rope.scaling.type", Value::Text("linear".into()));
-    load(&[inert.bytes()]).unwrap();
+    assert_eq!(load(&[inert.bytes()]).unwrap().config.windows, []);
 }
 
 #[test]
@@ -316,9 +320,10 @@ fn a_transposed_matrix_is_refused() {
 
 #[test]
 fn a_tensor_this_network_does_not_have_is_refused_by_name() {
-    for name in ["blk.0.attn_q.bias", "rope_freqs.weight", "blk.0.ffn_gate_inp.weight", "v.patch_embd.weight"] {
+    for name in ["blk.0.attn_q.bias", "blk.0.attn_output.bias", "blk.0.ffn_gate_inp.weight", "v.patch_embd.weight"] {
         unsupported(&gguf().with(name, &[8], 0, vec![0; 32]), name);
     }
+    malformed(&gguf().with("rope_freqs.weight", &[8], 0, vec![0; 32]), "expected shape [16], got [8]");
     let beyond = format!("blk.{}.attn_norm.weight", support::LAYERS);
     malformed(&gguf().with(&beyond, &[64], 0, vec![0; 256]), "has 2 layers");
 }
@@ -352,7 +357,7 @@ fn a_quantised_norm_is_refused() {
     let mut file = gguf();
     let norm = file.tensor("output_norm.weight");
     (norm.2, norm.3) = (8, vec![0; 68]);
-    unsupported(&file, "for a norm, got Q8_0");
+    unsupported(&file, "for a vector, got Q8_0");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The whole way from bytes to events: a reply cut into tokens at any byte says the same, and its deltas concatenate to
-//! the reply without its tags.
+//! the reply without its tags. What vLLM's and SGLang's tests say of a reply, it says too, or there is a reason.
 
 use qwen3_web::chat::reply::{Event, Parser, Start, Tags};
 use qwen3_web::tokenizer::Decoder;
+use serde_json::{Value, json};
 
 /// Ids of the tags; every other token is `TEXT`.
 const TAGS: Tags = Tags { think: Some(1), end_think: Some(2), tool_call: Some(3), end_tool_call: Some(4) };
@@ -154,4 +155,70 @@ fn no_output_of_a_model_can_break_the_parser() {
         });
         assert!(indices.enumerate().all(|(expected, index)| expected == index));
     }
+}
+
+/// Replies and what other parsers make of them: tests of vLLM and SGLang that apply to Qwen3, re-expressed. `ours` is what
+/// differs here and `why` the reason. The tags stand for their tokens.
+const CASES: &str = include_str!("fixtures/reply-cases.json");
+
+/// What a reply says whose text comes in pieces, cut at the bytes `cuts` of it; tags are never cut, being tokens.
+fn said_in_pieces(case: &Value, cuts: &[usize]) -> Value {
+    let start = match case["start"].as_str().unwrap() {
+        "reply" => Start::Reply,
+        "thinking" => Start::Thinking,
+        "content" => Start::Content,
+        other => panic!("{other}"),
+    };
+    let tools = case["tools"] == true;
+    let tags = if tools { TAGS } else { Tags { tool_call: None, end_tool_call: None, ..TAGS } };
+    let mut parser = Parser::new(tags, start);
+    let mut events = Vec::new();
+    let output = case["output"].as_str().unwrap();
+    let names = [(1, "<think>"), (2, "</think>"), (3, "<tool_call>"), (4, "</tool_call>")];
+    let mut at = 0;
+    while at < output.len() {
+        if let Some((id, name)) = names.iter().find(|(_, name)| output[at..].starts_with(name)) {
+            parser.push_token(*id, name, &mut events);
+            at += name.len();
+            continue;
+        }
+        let tag = names.iter().filter_map(|(_, name)| output[at..].find(name)).map(|offset| at + offset).min();
+        let cut = cuts.iter().copied().find(|&cut| cut > at).unwrap_or(output.len());
+        let end = cut.min(tag.unwrap_or(output.len()));
+        parser.push_token(TEXT, &output[at..end], &mut events);
+        at = end;
+    }
+    parser.finish(&mut events);
+    let (mut thinking, mut content, mut calls) = (String::new(), String::new(), Vec::new());
+    for event in events {
+        match event {
+            Event::Thinking(text) => thinking += &text,
+            Event::Content(text) => content += &text,
+            Event::ToolCall { call, .. } => calls.push(json!({ "name": call.name, "arguments": call.arguments })),
+            Event::ToolCallDelta { .. } | Event::MalformedToolCall { .. } => {}
+        }
+    }
+    json!({ "thinking": thinking, "content": content, "calls": calls })
+}
+
+#[test]
+fn what_vllm_and_sglang_expect_of_a_reply_it_says_at_every_cut() {
+    let sources: Vec<Value> = serde_json::from_str(CASES).unwrap();
+    let mut n_cases = 0;
+    for case in sources.iter().flat_map(|source| source["cases"].as_array().unwrap()) {
+        let told = |field: &str| case["ours"].get(field).or_else(|| case.get(field)).cloned();
+        let expected = json!({ "thinking": told("thinking"), "content": told("content"),
+            "calls": told("calls").unwrap_or_else(|| json!([])) });
+        assert_eq!(case.get("ours").is_some(), case.get("why").is_some(), "{case}");
+        let output = case["output"].as_str().unwrap();
+        let all: Vec<usize> = (0..=output.len()).filter(|&at| output.is_char_boundary(at)).collect();
+        assert_eq!(said_in_pieces(case, &all), expected, "{case} character by character");
+        for (index, &first) in all.iter().enumerate() {
+            for &second in all[index..].iter().step_by(7) {
+                assert_eq!(said_in_pieces(case, &[first, second]), expected, "{case} cut at {first} and {second}");
+            }
+        }
+        n_cases += 1;
+    }
+    assert_eq!(n_cases, 71);
 }

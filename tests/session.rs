@@ -8,7 +8,8 @@ use std::rc::Rc;
 use pollster::block_on;
 use qwen3_web::error::{Error, ErrorKind, Result};
 use qwen3_web::formats::DType;
-use qwen3_web::model::{Config, DecodePlan, Pending, Runtime, RuntimeInfo, SequenceId};
+use qwen3_web::grammar::{Automata, TokenSet};
+use qwen3_web::model::{Config, DecodePlan, Pending, Rope, Runtime, RuntimeInfo, SequenceId};
 use qwen3_web::session::{Engine, Event, FinishReason, Reply, ReplyResult};
 use qwen3_web::tokenizer::Tokenizer;
 use serde_json::{Value, json};
@@ -192,6 +193,24 @@ impl Runtime for Device {
         ready(Ok(drawn))
     }
 
+    fn next_among<'a>(&'a mut self, sequence: SequenceId, allowed: &'a [u32]) -> Pending<'a, Vec<u32>> {
+        let limit = self.info.context_length;
+        let wanted = self.script.borrow().next(&self.tokenizer, &self.places[&sequence].tokens);
+        let allowed = TokenSet(allowed.to_vec());
+        let place = self.place(sequence);
+        assert!(place.plan.is_some(), "a draw without a decode");
+        if place.left == 0 || place.tokens.len() >= limit {
+            return ready(Ok(Vec::new()));
+        }
+        // Any of the others does where the script's own is not allowed.
+        let others: Vec<u32> = allowed.ids().collect();
+        let token = if allowed.contains(wanted) { wanted } else { others[place.tokens.len() % others.len()] };
+        place.cached = place.tokens.len();
+        place.tokens.push(token);
+        place.left -= 1;
+        ready(Ok(vec![token]))
+    }
+
     fn truncate(&mut self, sequence: SequenceId, length: usize) -> Result<()> {
         let place = self.place(sequence);
         place.plan = None;
@@ -242,13 +261,18 @@ fn bench_with(thinking: Option<&'static str>, answer: &'static str, batch: usize
         head_dim: 32,
         vocab: VOCABULARY,
         rms_eps: 1e-6,
-        rope_theta: 1e6,
+        rope: Rope::unscaled(1e6),
+        qk_norm: true,
+        qkv_bias: false,
+        windows: Vec::new(),
         max_context: 4096,
         tied: true,
     };
     let now = Cell::new(0.0);
     let clock = Box::new(move || now.replace(now.get() + 1.0));
-    Bench { engine: Engine::new(Box::new(device), config, tokenizer(), clock).unwrap(), script, log }
+    let mut engine = Engine::new(Box::new(device), config, tokenizer(), clock).unwrap();
+    engine.set_grammars(Box::new(Automata::new(&engine.vocabulary()).unwrap()));
+    Bench { engine, script, log }
 }
 
 fn user(text: &str) -> Value {
@@ -412,6 +436,27 @@ fn the_thinking_budget_is_never_exceeded() {
 }
 
 #[test]
+fn thinking_in_circles_is_closed_with_a_notice() {
+    let circles: &'static str = Box::leak(format!("\nSo{}\n", " wait, no.".repeat(60)).into_boxed_str());
+    for batch in [1, 7, 100] {
+        let mut bench = bench(Some(circles), "Hi", batch);
+        let (events, result) = bench.run(&user("x"), json!({}));
+        assert_eq!(result.content, "Hi");
+        assert_eq!(result.thinking, format!("So{}", " wait, no.".repeat(13))[..2 + 128]);
+        let notices: Vec<&str> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Notice { code, .. } => Some(*code),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(notices, ["thinking-loop"]);
+        let (_, whole) = bench.run(&user("x"), json!({ "loopGuard": false }));
+        assert_eq!((whole.thinking.as_str(), whole.content.as_str()), (circles.trim_matches('\n'), "Hi"));
+    }
+}
+
+#[test]
 fn skipping_closes_the_thinking_and_answers() {
     for steps in 0..14 {
         let mut bench = bench(Some("\none two three\n"), "Hi", 1);
@@ -544,8 +589,9 @@ fn too_long_a_conversation_is_an_error_or_loses_its_oldest_turns() {
     assert!(error.message.contains("130") && !error.hint.is_empty(), "{error}");
     let (events, result) = bench.run(&messages, json!({ "onContextOverflow": "dropOldestTurns" }));
     assert_eq!(result.content, "ok");
-    let Event::Notice { code, message } = &events[0] else { panic!("{events:?}") };
-    assert_eq!(*code, "dropped-turns");
+    let Event::Notice { code, message, dropped } = &events[0] else { panic!("{events:?}") };
+    assert_eq!((*code, dropped.as_slice()), ("dropped-turns", [1, 2, 3, 4].as_slice()));
+    assert_eq!(serde_json::to_value(&events[0]).unwrap()["dropped"], json!([1, 2, 3, 4]));
     assert!(message.contains('4'), "{message}");
     let plan = bench.log.borrow().plans.last().unwrap().clone();
     let prompt = tokenizer().decode(&plan.prompt);
@@ -666,4 +712,242 @@ fn logits_are_those_after_the_last_token() {
     }
     let error = block_on(bench.engine.logits(&[1; 2001])).unwrap_err();
     assert_eq!(error.kind, ErrorKind::ContextOverflow);
+}
+
+fn schema() -> Value {
+    json!({ "type": "object", "properties": { "x": { "type": "integer" } }, "required": ["x"], "additionalProperties": false })
+}
+
+#[test]
+fn a_form_binds_the_answer_and_leaves_the_thinking_alone() {
+    let options = json!({ "responseFormat": { "type": "json_schema", "schema": schema() } });
+    for batch in [1, 3, 100] {
+        let mut bench = bench(Some("\nhm {\"y\": 3} so\n"), "{\"x\": 7}", batch);
+        let (_, result) = bench.run(&user("x"), options.clone());
+        assert_eq!((result.thinking.as_str(), result.content.as_str()), ("hm {\"y\": 3} so", "{\"x\": 7}"));
+        assert_eq!(result.finish_reason, FinishReason::Stop);
+        // The device thought by itself, as far as the tag and no further.
+        let log = bench.log.borrow();
+        assert!(log.plans[0].stop.contains(&260), "{:?}", log.plans[0].stop);
+    }
+    // What a model would not say by itself.
+    let yes_or_no = json!({ "responseFormat": { "type": "regex", "pattern": "yes|no" } });
+    for thinking in [None, Some("\nhm\n")] {
+        for enabled in [true, false] {
+            let mut bench = bench(thinking, "Maybe.", 3);
+            let mut options = yes_or_no.clone();
+            options["enableThinking"] = json!(enabled);
+            let (_, result) = bench.run(&user("x"), options);
+            assert!(["yes", "no"].contains(&result.content.as_str()), "{result:?}");
+            assert_eq!(result.thinking, if enabled { thinking.unwrap_or_default().trim() } else { "" });
+            assert_eq!(result.finish_reason, FinishReason::Stop);
+        }
+    }
+}
+
+#[test]
+fn a_form_holds_after_a_budget_a_skip_and_an_unclosed_thinking() {
+    let yes_or_no = json!({ "type": "regex", "pattern": "yes|no" });
+    for batch in [1, 4] {
+        for budget in [0, 1, 4] {
+            let mut bench = bench(Some("\none two\n"), "Maybe.", batch);
+            let (_, result) = bench.run(&user("x"), json!({ "responseFormat": yes_or_no, "thinkingBudget": budget }));
+            assert_eq!(result.usage.thinking_tokens, budget);
+            assert!(["yes", "no"].contains(&result.content.as_str()), "{result:?}");
+        }
+        let mut unclosed = bench(Some("\nhm<|im_end|>"), "Maybe.", batch);
+        let (_, result) = unclosed.run(&user("x"), json!({ "responseFormat": yes_or_no }));
+        assert_eq!(result.thinking, "hm");
+        assert!(["yes", "no"].contains(&result.content.as_str()), "{result:?}");
+        for steps in 0..8 {
+            let mut bench = bench(Some("\none two\n"), "Maybe.", batch);
+            let mut reply = bench.engine.chat(&user("x"), &json!({ "responseFormat": yes_or_no })).unwrap();
+            let mut events = Vec::new();
+            for _ in 0..steps {
+                events.extend(block_on(bench.engine.step(&mut reply)).unwrap());
+            }
+            bench.engine.skip_thinking(&mut reply);
+            events.extend(bench.drain(&mut reply));
+            assert!(["yes", "no"].contains(&texts(&events).1.as_str()), "after {steps} steps: {events:?}");
+        }
+    }
+}
+
+#[test]
+fn a_form_that_does_not_fit_ends_with_length_and_a_partial() {
+    let mut bench = bench(None, "{\"x\": 12345678}", 3);
+    let options = json!({ "responseFormat": { "type": "json_schema", "schema": schema() }, "maxTokens": 9 });
+    let (_, result) = bench.run(&user("x"), options);
+    assert_eq!((result.content.as_str(), result.finish_reason), ("{\"x\": 123", FinishReason::Length));
+    // With log probabilities the same, and one for every token.
+    let options = json!({ "responseFormat": { "type": "json_schema", "schema": schema() }, "logprobs": true });
+    let (_, result) = bench.run(&user("x"), options);
+    assert_eq!(result.content, "{\"x\": 12345678}");
+    assert_eq!(result.logprobs.unwrap().len(), result.content.len());
+}
+
+#[test]
+fn a_call_can_be_demanded() {
+    let tools = json!([
+        { "type": "function", "function": { "name": "look_up", "parameters": {
+            "type": "object", "properties": { "place": { "enum": ["Rome", "Oslo"] } }, "required": ["place"],
+            "additionalProperties": false } } },
+        { "type": "function", "function": { "name": "stop" } },
+    ]);
+    let call = "<tool_call>\n{\"name\": \"look_up\", \"arguments\": {\"place\": \"Oslo\"}}\n</tool_call>";
+    for batch in [1, 5, 1000] {
+        // What the model would say anyway, once and twice.
+        let two: &'static str = Box::leak(format!("{call}\n{call}").into_boxed_str());
+        for (answer, n_calls) in [(call, 1), (two, 2)] {
+            let mut bench = bench(Some("\nhm\n"), answer, batch);
+            let (events, result) = bench.run(&user("x"), json!({ "tools": tools, "toolChoice": "required" }));
+            assert_eq!((result.thinking.as_str(), result.content.as_str()), ("hm", ""));
+            assert_eq!(result.finish_reason, FinishReason::ToolCalls);
+            assert_eq!(result.tool_calls.len(), n_calls);
+            assert_eq!(result.tool_calls[0].arguments, json!({ "place": "Oslo" }));
+            let deltas: String = events
+                .iter()
+                .filter_map(|event| match event {
+                    Event::ToolCallDelta { index: 0, arguments, .. } => Some(arguments.as_str()),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(deltas, "{\"place\": \"Oslo\"}");
+        }
+        // What it would not.
+        let mut bench = bench(Some("\nhm\n"), "No, I will not.", batch);
+        for thinking in [true, false] {
+            let (_, result) = bench.run(
+                &user("x"),
+                json!({ "tools": tools, "toolChoice": { "name": "look_up" }, "enableThinking": thinking }),
+            );
+            let [call] = result.tool_calls.as_slice() else { panic!("{result:?}") };
+            assert_eq!((call.name.as_str(), result.content.as_str()), ("look_up", ""));
+            assert!(["Rome", "Oslo"].contains(&call.arguments["place"].as_str().unwrap()));
+            assert_eq!(result.finish_reason, FinishReason::ToolCalls);
+        }
+        let (_, result) = bench.run(&user("x"), json!({ "tools": tools, "toolChoice": { "name": "stop" } }));
+        assert_eq!((result.tool_calls[0].name.as_str(), &result.tool_calls[0].arguments), ("stop", &json!({})));
+    }
+}
+
+#[test]
+fn an_answer_of_a_form_may_still_call_tools() {
+    let tools = json!([{ "name": "f", "parameters": { "properties": { "a": { "type": "string" } } } }]);
+    let options = json!({ "tools": tools, "responseFormat": { "type": "json_schema", "schema": schema() } });
+    let call = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": \"b\"}}\n</tool_call>";
+    let mut calling = bench(Some("\nhm\n"), call, 3);
+    let (_, result) = calling.run(&user("x"), options.clone());
+    assert_eq!(result.tool_calls[0].arguments, json!({ "a": "b" }));
+    let mut answering = bench(Some("\nhm\n"), "{\"x\": 1}", 3);
+    let (_, result) = answering.run(&user("x"), options);
+    assert_eq!((result.content.as_str(), result.finish_reason), ("{\"x\": 1}", FinishReason::Stop));
+}
+
+impl Bench {
+    fn idle(&mut self) -> usize {
+        let mut steps = 0;
+        while block_on(self.engine.idle()).unwrap() {
+            steps += 1;
+        }
+        steps
+    }
+}
+
+fn next_turn(messages: &Value, reply: &ReplyResult, question: &str) -> Value {
+    let mut messages = messages.clone();
+    let list = messages.as_array_mut().unwrap();
+    list.push(json!({ "role": "assistant", "content": reply.content, "thinking": reply.thinking }));
+    list.push(json!({ "role": "user", "content": question }));
+    messages
+}
+
+#[test]
+fn idle_time_reads_the_reply_as_the_history_it_becomes() {
+    let answer = "An answer of more than a chunk of tokens, without its thinking.";
+    for thinking in [true, false] {
+        let mut bench = bench(Some("\nhm\n"), answer, 5);
+        let options = json!({ "enableThinking": thinking });
+        let (_, first) = bench.run(&user("Hello"), options.clone());
+        let messages = next_turn(&user("Hello"), &first, "And?");
+        bench.log.borrow_mut().prefills.clear();
+        // One step for each chunk.
+        assert_eq!(bench.idle() + 1, bench.log.borrow().prefills.len());
+        let (_, second) = bench.run(&messages, options.clone());
+        let question = "user\nAnd?".len() + 1 + 1 + 1 + "assistant\n".len() + if thinking { 0 } else { 2 + 4 };
+        assert_eq!(second.usage.prompt_tokens - second.usage.cached_tokens, question);
+        assert_eq!(second.content, answer);
+        // A call that comes in between finds what has been read so far.
+        let (_, third) = bench.run(&next_turn(&messages, &second, "So?"), options.clone());
+        assert!(third.usage.cached_tokens < third.usage.prompt_tokens / 2 + 80);
+        block_on(bench.engine.idle()).unwrap();
+        let (_, other) = bench.run(&user("Something else"), options);
+        assert_eq!(other.content, answer);
+    }
+}
+
+#[test]
+fn there_is_nothing_to_read_ahead_after_a_call_an_abort_or_another_conversation() {
+    let mut bench = bench(None, "<tool_call>\n{\"name\": \"f\"}\n</tool_call>", 5);
+    assert!(!block_on(bench.engine.idle()).unwrap());
+    bench.run(&user("x"), json!({ "tools": [{ "name": "f" }] }));
+    let n_prefills = bench.log.borrow().prefills.len();
+    assert_eq!((bench.idle(), bench.log.borrow().prefills.len()), (0, n_prefills));
+    let mut reply = bench.engine.chat(&user("y"), &json!({})).unwrap();
+    bench.engine.abort(&mut reply);
+    bench.drain(&mut reply);
+    bench.idle();
+    assert_eq!(bench.log.borrow().prefills.len(), n_prefills);
+    bench.run(&user("x"), json!({}));
+    block_on(bench.engine.prefill(&user("Another conversation"), &json!({}))).unwrap();
+    let n_prefills = bench.log.borrow().prefills.len();
+    bench.idle();
+    assert_eq!(bench.log.borrow().prefills.len(), n_prefills);
+}
+
+#[test]
+fn a_saved_reply_goes_on_elsewhere_as_if_nothing_had_been() {
+    let tools = json!([{ "name": "f", "parameters": { "properties": { "a": { "enum": ["b", "c"] } } } }]);
+    let call = "One moment.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": \"c\"}}\n</tool_call>";
+    let cases = [
+        ("Hello 👋 there", json!({ "seed": 3 })),
+        ("Hello 👋 there", json!({ "seed": 3, "thinkingBudget": 4, "stop": "re" })),
+        ("{\"x\": 7}", json!({ "seed": 3, "responseFormat": { "type": "json_schema", "schema": schema() } })),
+        (call, json!({ "tools": tools })),
+        (call, json!({ "tools": tools, "toolChoice": "required", "maxTokens": 200 })),
+    ];
+    for (answer, options) in cases {
+        let mut seeded = options.clone();
+        seeded["seed"] = json!(9);
+        let (_, whole) = bench(Some("\nhm 😀 so\n"), answer, 1).run(&user("x"), seeded.clone());
+        for steps in (0..200).step_by(3) {
+            let mut before = bench(Some("\nhm 😀 so\n"), answer, 1);
+            let mut reply = before.engine.chat(&user("x"), &seeded).unwrap();
+            for _ in 0..steps {
+                block_on(before.engine.step(&mut reply)).unwrap();
+            }
+            if reply.is_done() {
+                assert_eq!(before.engine.save(&reply).unwrap_err().kind, ErrorKind::InvalidArgument);
+                break;
+            }
+            let saved: Value = serde_json::from_str(&before.engine.save(&reply).unwrap().to_string()).unwrap();
+            let mut after = bench(Some("\nhm 😀 so\n"), answer, 1);
+            let mut resumed = after.engine.resume(&saved).unwrap();
+            let events = after.drain(&mut resumed);
+            let Some(Event::Done { result }) = events.last().cloned() else { panic!("{events:?}") };
+            // The events tell all of it again.
+            assert_eq!(texts(&events), (result.thinking.clone(), result.content.clone()));
+            let told = |result: &ReplyResult| {
+                let calls: Vec<Value> = result.tool_calls.iter().map(|call| call.arguments.clone()).collect();
+                (result.thinking.clone(), result.content.clone(), calls, result.finish_reason, result.seed)
+            };
+            assert_eq!(told(&result), told(&whole), "{options} saved after {steps} steps");
+            assert_eq!(result.usage.thinking_tokens, whole.usage.thinking_tokens);
+            assert_eq!(result.usage.completion_tokens, whole.usage.completion_tokens);
+        }
+    }
+    let mut bench = bench(None, "Hi", 1);
+    for wrong in [json!(null), json!({}), json!({ "version": 2 })] {
+        assert_eq!(bench.engine.resume(&wrong).err().unwrap().kind, ErrorKind::InvalidArgument);
+    }
 }

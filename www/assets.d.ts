@@ -1,5 +1,10 @@
-// Files that webpack copies into the page's folder when they are imported.
+// Files that webpack copies into the page's folder when they are imported, and how it takes a folder of them.
 
 declare module '*.html';
 declare module '*.css';
 declare module '*.svg';
+declare module '*.webmanifest';
+
+interface ImportMeta {
+  webpackContext(folder: string, options: { regExp: RegExp }): unknown;
+}

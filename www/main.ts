@@ -1,11 +1,29 @@
-// The demo page's entry: puts the model panel and the chat together, and lets scripts drive the same page.
+// The demo page's entry: puts chat, models and the panels together, and lets scripts drive the same page.
 
 import './index.html';
-import './style.css';
 import './icon.svg';
+import './manifest.webmanifest';
+import './offline/register.js';
+import './ui/theme.css';
+import './chat/chat.css';
+import './page.css';
 import { catalogue, diagnose, fullName, type ChatOptions, type ModelInfo, type ReplyEvent } from 'qwen3-web';
-import { Chat } from './chat.js';
-import { Models } from './models.js';
+import { BenchmarkView } from './benchmark/benchmark-view.js';
+import { ChatView } from './chat/chat-view.js';
+import { ConversationList, exportButtons } from './chat/conversation-list.js';
+import { openConversations } from './chat/conversations.js';
+import { CompareView } from './compare/compare-view.js';
+import { ModelLoader } from './models/loader.js';
+import { acceptDrops, ModelDialog } from './models/model-dialog.js';
+import { Frame } from './frame.js';
+import { Inspector } from './inspector/inspector.js';
+import { settingsPanel } from './settings/settings-panel.js';
+import { SettingsStore } from './settings/settings.js';
+import { thinkingSwitch } from './settings/thinking-switch.js';
+import { TOOLS } from './settings/tools.js';
+import { make } from './ui/dom.js';
+import { setLanguage } from './ui/messages.js';
+import { welcome } from './welcome.js';
 
 /** How a script drives the page: what it does shows on the page as if a person had done it. */
 export interface DemoHook {
@@ -22,17 +40,56 @@ declare global {
   }
 }
 
-const models = new Models((model) => {
-  chat.model = model;
+const SUGGESTIONS = ['What is 7 × 8 + 12?', 'Solve 3x² + 5x − 2 = 0', 'A train goes 180 km in 2 hours. How fast is it?'];
+
+const settings = new SettingsStore();
+settings.watch(({ language, look }) => {
+  setLanguage(language);
+  document.documentElement.style.colorScheme = look === 'system' ? '' : look;
 });
-const chat = new Chat((error) => models.showProblem(error));
+
+const loader = new ModelLoader(() => settings.loadOptions);
+const frame = new Frame(loader, () => models.open());
+const onProblem = (error: unknown): void => frame.showProblem(error);
+const models = new ModelDialog(loader);
+document.body.append(models.element);
+acceptDrops((file) => models.choose(file));
+
+const inspector = new Inspector(loader);
+const store = openConversations();
+const chat = new ChatView({
+  host: make('div', 'view'),
+  store,
+  request: () => ({
+    systemPrompt: settings.values.systemPrompt,
+    options: settings.chatOptions,
+    tools: TOOLS.filter(({ name }) => settings.values.tools.includes(name)),
+  }),
+  onProblem,
+  onReply: (events, messages, options) => void inspector.recorder.record(events, messages, options),
+  welcome: welcome(loader),
+  suggestions: SUGGESTIONS,
+  controls: [thinkingSwitch(settings)],
+});
+const conversations = new ConversationList(store, chat, () => frame.show('chat'), onProblem);
+frame.addRail(conversations.element, exportButtons(chat));
+frame.addView('chat', 'viewChat', 'chat', chat.element);
+frame.addView('compare', 'compareThinking', 'columns', new CompareView(loader, onProblem).element);
+frame.addView('benchmark', 'benchmark', 'gauge', new BenchmarkView(loader, onProblem).element);
+frame.addPanel('inspector', 'inspector', 'pulse', inspector.element);
+frame.addPanel('settings', 'settings', 'tune', settingsPanel(settings, () => loader.resume()));
+
+loader.watch((state) => {
+  chat.model = loader.model;
+  if (state.kind === 'loading') frame.hideProblem();
+});
 
 /** `?model=` a name or an address, `?device=`, and `?prompt=` to be asked as soon as the model is there. */
 const query = new URLSearchParams(location.search);
 const device = query.get('device');
-if (device === 'webgpu' || device === 'cpu') models.device = device;
+if (device === 'webgpu' || device === 'cpu' || device === 'auto') settings.set({ device });
 const [first] = catalogue;
-const ready = models.load(query.get('model') ?? (first === undefined ? '' : fullName(first))).then((model) => model.info);
+const ready = loader.load(query.get('model') ?? (first === undefined ? '' : fullName(first))).then((model) => model.info);
 
 window.qwen3Demo = {
   ready,
@@ -44,8 +101,10 @@ window.qwen3Demo = {
 };
 
 const prompt = query.get('prompt');
-// A failure to load has been shown already.
+// A failure to load shows in the loader's state.
 ready.then(async () => {
   if (prompt === null) return;
   for await (const _ of chat.ask(prompt)) { /* the chat shows it */ }
-}).catch((error: unknown) => models.showProblem(error));
+}).catch((error: unknown) => {
+  if (loader.model !== undefined) onProblem(error);
+});

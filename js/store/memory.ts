@@ -1,6 +1,7 @@
 // A store that lives as long as the thread: for private windows, and for `cache: 'memory'`.
 
-import type { Manifest, Store } from './store.js';
+import type { Manifest } from './manifest.js';
+import type { Store } from './store.js';
 
 /** An empty store in memory. */
 export function memoryStore(): Store {

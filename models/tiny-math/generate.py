@@ -1,7 +1,7 @@
 """Seeded generator of chat-formatted mathematics problems with worked thinking, rendered by Qwen3's chat template.
 
 `python generate.py [seed] [count]` prints examples. Training text and test text never meet: an example belongs to the
-test split when the SHA-256 of its last user message starts with a byte below 8 (1 in 32), for every seed.
+test split when the SHA-256 of its user messages starts with a byte below 8 (1 in 32), for every seed.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from pathlib import Path
 import jinja2
 
 import phrases as P
-from working import add, divide, fraction, multiply, reduce, signed_sum
+from working import add, divide, fraction, multiply, reduce, signed_sum, square_root
 
 HERE = Path(__file__).parent
 TEMPLATE_TEXT = (HERE / "chat_template.jinja").read_text()
@@ -25,18 +25,26 @@ _environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
 _environment.filters["tojson"] = partial(json.dumps, ensure_ascii=False)
 TEMPLATE = _environment.from_string(TEMPLATE_TEXT)
 
-# Largest |p|, q of a root p/q and common factor of a quadratic; largest coefficient and |solution| of a linear equation.
-QUADRATIC = {"small": (9, 3, 2), "middle": (20, 5, 3), "full": (40, 8, 4)}
-LINEAR = {"small": (9, 12), "middle": (20, 30), "full": (99, 99)}
-# What a stage of training draws: weights of the families, of the ranges (small, middle, full) and of 1 to 4 digit numbers.
+# Largest |p|, q of a root p/q and common factor of a quadratic; largest coefficient and |solution| of a linear equation and of a system.
+# Nothing is trained on "beyond".
+SCALES = ("small", "middle", "full", "beyond")
+QUADRATIC = dict(zip(SCALES, [(9, 3, 2), (20, 5, 3), (40, 8, 4), (60, 9, 5)]))
+LINEAR = dict(zip(SCALES, [(9, 12), (14, 20), (20, 30), (99, 99)]))
+SYSTEM = dict(zip(SCALES, [(5, 9), (7, 12), (9, 15), (12, 20)]))
+# What a stage of training draws: weights of the families, of the ranges (small, middle, full) and of 1 to 5 digit numbers.
 STAGES = {
     "basic": {"families": {"quadratic": 0.36, "linear": 0.22, "arithmetic": 0.24, "triangle": 0.06, "word": 0.04, "greet": 0.02, "able": 0.02, "other": 0.04},
-              "ranges": (0.90, 0.08, 0.02), "digits": (45, 45, 7, 3)},
-    "full": {"families": {"quadratic": 0.30, "linear": 0.18, "arithmetic": 0.21, "system": 0.04, "triangle": 0.06, "percent": 0.04, "word": 0.05,
-                          "greet": 0.015, "able": 0.015, "other": 0.03, "tool": 0.02, "follow": 0.04},
-             "ranges": (0.62, 0.24, 0.14), "digits": (30, 42, 18, 10)},
+              "ranges": (0.90, 0.08, 0.02, 0), "digits": (45, 45, 7, 3, 0)},
+    "full": {"families": {"quadratic": 0.30, "linear": 0.15, "arithmetic": 0.20, "system": 0.08, "triangle": 0.05, "percent": 0.03, "word": 0.05,
+                          "greet": 0.01, "able": 0.01, "other": 0.02, "tool": 0.03, "follow": 0.07},
+             "ranges": (0.38, 0.26, 0.36, 0), "digits": (24, 34, 24, 18, 0)},
 }
+BEYOND = (0, 10, 20, 30, 40)  # digits of the arithmetic that is harder than anything trained on
 MODES = {"think": 0.84, "off": 0.09, "no_think": 0.04, "cut": 0.03}
+
+
+def held_out(text):
+    return hashlib.sha256(text.encode()).digest()[0] < 8
 
 
 @dataclass
@@ -70,8 +78,15 @@ class Example:
             return f"{prompt}<think>\n{cut}\n</think>\n\n", answer
         return prompt, answer
 
+    def asked(self):
+        return [m["content"] for m in self.messages if m["role"] == "user"]
+
     def is_test(self):
-        return hashlib.sha256(self.messages[-1]["content"].encode()).digest()[0] < 8
+        return held_out("\n".join(self.asked()))
+
+    def is_train(self):
+        """Nothing with a number in it is trained on when it, alone or as part of this conversation, belongs to the test split."""
+        return not self.is_test() and not any(held_out(text) for text in self.asked() if re.search("[0-9]", text))
 
 
 def numbers(text):
@@ -155,7 +170,7 @@ def quadratic_thinking(a, b, c, lang):
         lines.append(f"√{d}?")
         text = {"en": "x = ({0} ± √{1})/{2}", "zh": "x = ({0} ± √{1})/{2}"}[lang].format(-b, d, 2 * a)
         return "\n".join(lines), None, text + {"en": ".", "zh": "。"}[lang]
-    lines += [f"√{d}={s}", f"2a={2 * a}"]
+    lines += [square_root(d)[0], f"2a={2 * a}"]
     roots = []
     for name, sign in (("x₁", 1), ("x₂", -1)) if s else (("x", 1),):
         text, n = signed_sum(-b, sign * s)
@@ -203,8 +218,16 @@ def quadratic(rng, lang, scale):
 
 
 def signed_multiply(a, b):
+    """a*b for any signs, which are written down before the magnitudes are multiplied."""
     text, v = multiply(abs(a), abs(b))
+    text = f"{a}*{b}: {text}" if a < 0 or b < 0 else text
     return (text + f" → -{v}", -v) if (a < 0) != (b < 0) and v else (text, v)
+
+
+def difference(a, b):
+    """a-b likewise."""
+    text, v = signed_sum(a, -b)
+    return f"{a}-{b}: {text}" if a < 0 or b < 0 else text, v
 
 
 def finish_linear(lines, a, n, lang):
@@ -260,7 +283,7 @@ def linear(rng, lang, scale):
 
 
 def system(rng, lang, scale):
-    m, x_max = {"small": (5, 9), "middle": (9, 15), "full": (12, 20)}[scale]
+    m, x_max = SYSTEM[scale]
     while True:
         a, b, c, d = (rng.choice([-1, 1, 1]) * rng.randint(1, m) for _ in range(4))
         if a * d != b * c:
@@ -273,7 +296,7 @@ def system(rng, lang, scale):
     for name, (p, q, r, s) in (("D=ad-bc", (a, d, b, c)), ("X=ed-bf", (e, d, b, f)), ("Y=af-ec", (a, f, e, c))):
         t1, v1 = signed_multiply(p, q)
         t2, v2 = signed_multiply(r, s)
-        t3, v3 = signed_sum(v1, -v2)
+        t3, v3 = difference(v1, v2)
         lines += [f"{name}: {t1}", t2, t3]
         values.append(v3)
     for name, v in (("x", values[1]), ("y", values[2])):
@@ -347,7 +370,7 @@ def evaluate_tree(tree):
 
 
 def number(rng, weights=STAGES["full"]["digits"]):
-    n = rng.choices([1, 2, 3, 4], weights)[0]
+    n = rng.choices(range(1, len(weights) + 1), weights)[0]
     return rng.randint(10 ** (n - 1) if n > 1 else 0, 10**n - 1)
 
 
@@ -376,7 +399,7 @@ def arithmetic(rng, lang, scale):
     if rng.random() < 0.06:
         r = rng.randint(2, 99)
         return rng.choice(P.ARITHMETIC[lang]).format(f"√{r * r}"), f"√{r * r}={r}", {"en": f"The answer is {r}.", "zh": f"答案是 {r}。"}[lang], r
-    tree = expression(rng, STAGES[scale]["digits"] if scale in STAGES else STAGES["full"]["digits"])
+    tree = expression(rng, BEYOND if scale == "beyond" else STAGES[scale]["digits"] if scale in STAGES else STAGES["full"]["digits"])
     lines, v = evaluate_tree(tree)
     return rng.choice(P.ARITHMETIC[lang]).format(Style(rng).write(show(tree))), "\n".join(lines), {"en": f"The answer is {v}.", "zh": f"答案是 {v}。"}[lang], v
 
@@ -466,6 +489,14 @@ def tool_use(rng, lang):
     return Example("tool", lang, messages, P.THINK[lang]["result"].format(value), {"en": f"The answer is {value}.", "zh": f"答案是 {value}。"}[lang], tools=tools)
 
 
+def doubled(n, m):
+    """Working and value of 2n/m."""
+    g = gcd(n, m) * (1 if m > 0 else -1)
+    n, m = n // g, m // g
+    text, value = reduce(2 * n, m)
+    return f"{fraction(n, m)}\n2*{abs(n)}={2 * abs(n)}\n{text}", value
+
+
 def follow_up(rng, lang):
     """A second turn about the answer of the first, which the history shows without its thinking, as Qwen3's template does."""
     family = rng.choice(["quadratic", "quadratic", "linear", "arithmetic", "any"])
@@ -484,33 +515,31 @@ def follow_up(rng, lang):
         kind = rng.choice(["double_large", "double_small", "sum", "large", "small", "thanks"])
         ask = rng.choice(P.FOLLOW[lang][kind])
         (n1, m, r1), (n2, _, r2) = found
-        n, value = (n1, r1) if "large" in kind else (n2, r2)
+        n, name, value = (n1, "x₁", r1) if "large" in kind else (n2, "x₂", r2)
+        thinking = f"x₁={r1}, x₂={r2}\n"
         if "double" in kind:
-            g = gcd(n, m)
-            thinking, value = reduce(2 * (n // g), m // g)
-            thinking = f"{fraction(n, m)}\n2*{abs(n // g)}={2 * abs(n // g)}\n{thinking}"
+            text_, value = doubled(n, m)
+            thinking += f"2*{name}\n{text_}"
         elif kind == "sum":
+            thinking += "x₁+x₂\n"
             p, q, r, s = n1 // gcd(n1, m), m // gcd(n1, m), n2 // gcd(n2, m), m // gcd(n2, m)
             if q == s == 1:
-                thinking, v = signed_sum(p, r)
-                value = str(v)
+                text_, v = signed_sum(p, r)
+                thinking, value = thinking + text_, str(v)
             else:
-                lines = []
-                for u, v in ((p, s), (r, q)):
-                    lines.append(signed_multiply(u, v))
-                total_text, total = signed_sum(lines[0][1], lines[1][1])
+                (text1, u), (text2, v) = signed_multiply(p, s), signed_multiply(r, q)
+                total_text, total = signed_sum(u, v)
                 bottom_text, bottom = multiply(q, s)
                 text_, value = reduce(total, bottom)
-                thinking = f"{r1}, {r2}\n{lines[0][0]}\n{lines[1][0]}\n{total_text}\n{bottom_text}\n{text_}"
+                thinking += "\n".join([text1, text2, total_text, bottom_text, text_])
         else:
-            thinking = f"{r1}>{r2}"
+            thinking += f"{r1}>{r2}"
     elif family == "linear":
         kind = rng.choice(["double", "thanks"])
         ask = rng.choice(P.FOLLOW[lang][kind])
         n, m, value = found
-        g = gcd(n, m) * (1 if m > 0 else -1)
-        thinking, value = reduce(2 * (n // g), m // g)
-        thinking = f"{fraction(n, m)}\n2*{abs(n // g)}={2 * abs(n // g)}\n{thinking}"
+        text_, value = doubled(n, m)
+        thinking = f"2*x\n{text_}"
     else:
         kind = rng.choice(["double", "plus", "minus", "thanks"])
         amount = number(rng)
@@ -530,7 +559,7 @@ def sample(rng, lang, family, scale=None, mode="think", stage="full"):
     elif family == "follow":
         example = follow_up(rng, lang)
     else:
-        scale = scale or (stage if family == "arithmetic" else rng.choices(["small", "middle", "full"], STAGES[stage]["ranges"])[0])
+        scale = scale or (stage if family == "arithmetic" else rng.choices(SCALES, STAGES[stage]["ranges"])[0])
         text, thinking, answer, _ = FAMILIES[family](rng, lang, scale)
         if family not in ("greet", "able", "other"):
             text = wrap(lang, rng, text)
@@ -556,7 +585,7 @@ def stream(seed, split="train", stage="full"):
         family, mode = (rng.choices(list(d), list(d.values()))[0] for d in (STAGES[stage]["families"], MODES))
         example = sample(rng, rng.choices(["en", "zh"], [0.55, 0.45])[0], family, None, mode, stage)
         # Greetings are a small fixed set of texts without numbers: there is nothing to hold out.
-        if family in ("greet", "able") and split == "train" or example.is_test() == (split == "test"):
+        if family in ("greet", "able") and split == "train" or (example.is_test() if split == "test" else example.is_train()):
             yield example, rng
 
 

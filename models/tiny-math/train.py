@@ -120,6 +120,10 @@ def main():
     begin, end = state["step"], state["step"] + args.cooldown if args.cooldown else args.steps
     args.out.mkdir(exist_ok=True)
     log = open(args.out / "loss.jsonl", "a", buffering=1)
+    @torch.compile(dynamic=True)
+    def loss_of(ids, labels):
+        return F.cross_entropy(model.logits(model(ids).flatten(0, 1)), labels.flatten(), ignore_index=IGNORE)
+
     bar, last_save, losses = tqdm(total=end, initial=begin, mininterval=10), time.time(), []
     while state["step"] < end:
         for ids, labels in batches(tokenizer, args.seed, args.stage, state["pool"], args.tokens):
@@ -128,10 +132,7 @@ def main():
             for o, lr in zip(opts, (args.lr, args.lr * 0.2)):
                 o.param_groups[0]["lr"] = lr * rate
             with torch.autocast("cpu", torch.bfloat16):
-                hidden = model(ids)
-                wanted = labels != IGNORE
-                logits = model.logits(hidden[wanted])
-            loss = F.cross_entropy(logits, labels[wanted])
+                loss = loss_of(ids, labels)
             loss.backward()
             for o in opts:
                 o.step()

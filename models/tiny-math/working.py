@@ -8,7 +8,7 @@ Long operations are written column by column from the right. Each column is two 
 so that every step needs two digits and one carry only.
 """
 
-from math import gcd
+from math import gcd, isqrt
 
 
 def digits(n):
@@ -92,11 +92,22 @@ def divide(a, b):
     if a < 100 and b < 10:
         return f"{a}/{b}={a // b}", a // b
     if b < 10:
-        steps, r = [], 0
-        for d in digits(a):
-            q, r = divmod(10 * r + d, b)
-            steps.append(f"{q}{r}")
-        return f"{a}/{b}=[{','.join(steps)}]{a // b}", a // b
+        return f"{a}/{b}=[{','.join(short_division(a, b))}]{a // b}", a // b
+    steps, _ = long_division(a, b)
+    return "; ".join([*steps, f"{a}/{b}={a // b}"]), a // b
+
+
+def short_division(a, b):
+    """For b < 10: the quotient's digit and the remainder after every digit of a."""
+    steps, r = [], 0
+    for d in digits(a):
+        q, r = divmod(10 * r + d, b)
+        steps.append(f"{q}{r}")
+    return steps
+
+
+def long_division(a, b):
+    """Steps of a/b for a >= 0 and b > 9, one per digit of the quotient, and the remainder."""
     steps, r = [], 0
     for d in digits(a):
         n = 10 * r + d
@@ -105,8 +116,7 @@ def divide(a, b):
             steps.append(f"{n}-{q}*{b}={n}-{q * b}={r}")
         elif steps:
             steps.append(f"{n}: 0")
-    steps.append(f"{a}/{b}={a // b}")
-    return "; ".join(steps), a // b
+    return steps, r
 
 
 def fraction(n, d):
@@ -118,18 +128,46 @@ def fraction(n, d):
     return str(n) if d == 1 else f"{n}/{d}"
 
 
+def square_root(n):
+    """The root of a perfect square. Two digits are known by heart; a third comes from what is left over:
+    √89401: 29*29=841; 894-841=[03,05,00]53; 5301=589*9; √89401=299."""
+    s = isqrt(n)
+    if s < 100:
+        return f"√{n}={s}", s
+    known, last = divmod(s, 10)
+    top = n // 100
+    text, left = subtract(top, known * known)
+    return f"√{n}: {known}*{known}={known * known}; {text}; {100 * left + n % 100}={20 * known + last}*{last}; √{n}={s}", s
+
+
 def reduce(n, d):
-    """n/d brought to lowest terms one prime at a time: '154/28 ÷2=77/14 ÷7=11/2'."""
+    """n/d brought to lowest terms one prime at a time: '154/28 ÷2=77/14 7:[11,07]÷7=11/2'.
+
+    Whether 2 and 5 divide is seen at the last digit; for 3 and 7 each digit of the quotient and the remainder after it are written
+    ('3:[01,42,62]': 140 is not divisible by 3), for larger primes long division is."""
     text = f"{n}/{d}"
     if d < 0:
         n, d = -n, -d
         text += f"={n}/{d}"
     if n == 0:
         return text + "=0", "0"
-    while d > 1 and (g := gcd(n, d)) > 1:
-        p = next(p for p in range(2, g + 1) if g % p == 0)
-        n, d = n // p, d // p
-        text += f" ÷{p}={n}/{d}" if d > 1 else f" ÷{p}={n}"
+    rest, p = d, 2
+    while rest > 1:
+        if rest % p:
+            p += 1
+            continue
+        steps, r = "", n % p
+        if p in (3, 7) and abs(n) >= 30:
+            steps = f"{p}:[{','.join(short_division(abs(n), p))}]"
+        elif p > 7 and abs(n) >= p:
+            steps = f"({'; '.join(long_division(abs(n), p)[0])})"
+        text += f" {steps}" if steps else " " * (r == 0)
+        if r:
+            while rest % p == 0:
+                rest //= p
+            continue
+        n, d, rest = n // p, d // p, rest // p
+        text += f"÷{p}={n}/{d}" if d > 1 else f"÷{p}={n}"
     if d == 1 and not text.endswith(f"={n}"):
         text += f"={n}"
     return text, fraction(n, d)

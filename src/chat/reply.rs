@@ -5,11 +5,14 @@
 //! template prints them when the reply becomes history: those around the thinking's text, those before the answer, and
 //! one before a tool call. Everything else comes out, so that the deltas concatenate to the reply without its tags.
 
+use serde::{Deserialize, Serialize};
+
 use super::message::ToolCall;
 use super::tools::{CallStream, parse_call};
 
 /// The state of a reply when its first token comes, which the prompt decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Start {
     /// The assistant's turn has just begun; it may think.
     Reply,

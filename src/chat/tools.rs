@@ -14,7 +14,7 @@ pub fn parse_call(text: &str) -> Option<ToolCall> {
     let arguments = match value.get("arguments").or_else(|| value.get("parameters")) {
         Some(Value::Object(arguments)) => Value::Object(arguments.clone()),
         Some(Value::String(json)) => {
-            let inner = serde_json::from_str(json).ok().or_else(|| Lenient::read(json));
+            let inner = serde_json::from_str(json).ok().or_else(|| Lenient::read_all(json));
             inner.filter(Value::is_object).unwrap_or_else(|| Value::String(json.clone()))
         }
         None | Some(Value::Null) => Value::Object(Map::new()),
@@ -111,6 +111,12 @@ impl<'a> Lenient<'a> {
     /// The first object in a text.
     fn read(text: &'a str) -> Option<Value> {
         Lenient { rest: &text[text.find('{')?..], depth: 0 }.value()
+    }
+
+    /// The object that a text is.
+    fn read_all(text: &'a str) -> Option<Value> {
+        let mut reader = Lenient { rest: text.trim(), depth: 0 };
+        reader.value().filter(|_| reader.rest.trim().is_empty())
     }
 
     fn skip_blank(&mut self) {

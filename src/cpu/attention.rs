@@ -3,6 +3,8 @@
 //! A slab of keys or values is brought to f32 once for all queries of a chunk and all heads of a group. Slabs lie at
 //! fixed positions, so a query's sums run in the same order however the prompt is cut into chunks.
 
+use std::ops::Range;
+
 use super::kernels::{add_scaled, dot_f32};
 use super::kv_cache::{Kind, KvCache, SLAB};
 use crate::model::Config;
@@ -23,42 +25,53 @@ impl Attention {
         let tokens = queries.len() / width;
         let positions = first + tokens;
         let scale = 1.0 / (d as f32).sqrt();
+        let window = c.window(layer).unwrap_or(usize::MAX);
+        let seen = |query: usize| {
+            let end = first + query / group + 1;
+            end.saturating_sub(window)..end
+        };
+        let oldest = seen(0).start / SLAB;
         self.slab.resize(SLAB * d, 0.0);
         self.scores.resize(tokens * group * positions, 0.0);
         out.fill(0.0);
         for head in 0..c.kv_heads {
             let place = |query: usize| query / group * width + (head * group + query % group) * d;
-            for slab in 0..positions.div_ceil(SLAB) {
+            for slab in oldest..positions.div_ceil(SLAB) {
                 let start = slab * SLAB;
                 let filled = SLAB.min(positions - start);
                 kv.load(layer, Kind::Keys, slab, head, d, &mut self.slab[..filled * d]);
                 for (query, scores) in self.scores.chunks_exact_mut(positions).enumerate() {
-                    let visible = first + query / group + 1;
                     let q = &queries[place(query)..][..d];
-                    let seen = start..visible.clamp(start, start + filled);
-                    for (score, key) in scores[seen].iter_mut().zip(self.slab.chunks_exact(d)) {
+                    let here = within(seen(query), start..start + filled);
+                    let keys = self.slab.chunks_exact(d).skip(here.start - start);
+                    for (score, key) in scores[here].iter_mut().zip(keys) {
                         *score = scale * dot_f32(q, key);
                     }
                 }
             }
             for (query, scores) in self.scores.chunks_exact_mut(positions).enumerate() {
-                softmax(&mut scores[..first + query / group + 1]);
+                softmax(&mut scores[seen(query)]);
             }
-            for slab in 0..positions.div_ceil(SLAB) {
+            for slab in oldest..positions.div_ceil(SLAB) {
                 let start = slab * SLAB;
                 let filled = SLAB.min(positions - start);
                 kv.load(layer, Kind::Values, slab, head, d, &mut self.slab[..filled * d]);
                 for (query, scores) in self.scores.chunks_exact(positions).enumerate() {
-                    let visible = first + query / group + 1;
                     let y = &mut out[place(query)..][..d];
-                    let seen = start..visible.clamp(start, start + filled);
-                    for (score, value) in scores[seen].iter().zip(self.slab.chunks_exact(d)) {
+                    let here = within(seen(query), start..start + filled);
+                    let values = self.slab.chunks_exact(d).skip(here.start - start);
+                    for (score, value) in scores[here].iter().zip(values) {
                         add_scaled(y, *score, value);
                     }
                 }
             }
         }
     }
+}
+
+/// The positions of `seen` that are in a slab's `there`.
+fn within(seen: Range<usize>, there: Range<usize>) -> Range<usize> {
+    seen.start.clamp(there.start, there.end)..seen.end.clamp(there.start, there.end)
 }
 
 fn softmax(x: &mut [f32]) {

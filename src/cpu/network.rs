@@ -1,4 +1,4 @@
-//! The Qwen3 network over a tile of tokens (`transformers` `models/qwen3/modeling_qwen3.py` is the definition).
+//! The network over a tile of tokens (`transformers` `models/*/modeling_*.py` are the definition).
 
 use super::activations::Activations;
 use super::attention::Attention;
@@ -6,7 +6,7 @@ use super::kernels::dot_f32;
 use super::kv_cache::{Kind, KvCache};
 use super::matrix::{Matrix, Scratch};
 use crate::error::Result;
-use crate::model::Config;
+use crate::model::{Config, Pairing};
 
 /// Tokens that go through the network together: enough that unpacking weights costs little, few enough that their
 /// activations stay in the cache of a core.
@@ -22,9 +22,11 @@ pub struct Layer {
     pub key: Matrix,
     /// `[kv_heads · head_dim, hidden]`
     pub value: Matrix,
-    /// `[head_dim]`
+    /// Of query, key and value; empty where the architecture has none.
+    pub biases: [Vec<f32>; 3],
+    /// `[head_dim]`; empty where the architecture has none.
     pub query_norm: Vec<f32>,
-    /// `[head_dim]`
+    /// `[head_dim]`; empty where the architecture has none.
     pub key_norm: Vec<f32>,
     /// `[hidden, heads · head_dim]`
     pub output: Matrix,
@@ -71,7 +73,7 @@ pub struct Workspace {
     attended: Vec<f32>,
     gate: Vec<f32>,
     up: Vec<f32>,
-    rotation: Vec<(f32, f32)>,
+    rotation: Vec<[f32; 2]>,
     attention: Attention,
     scratch: Scratch,
 }
@@ -106,7 +108,7 @@ impl Network {
         for (token, row) in tokens.iter().zip(w.hidden.chunks_exact_mut(c.hidden)) {
             self.embedding.row(*token as usize, row);
         }
-        rotations(c, first, n, &mut w.rotation);
+        w.rotation = c.rope.table(c.head_dim, first..first + n);
         for (i, layer) in self.layers.iter().enumerate() {
             self.attend(i, layer, first, kv, w);
             feed_forward(c, layer, w);
@@ -120,6 +122,9 @@ impl Network {
         layer.query.multiply(&w.x, &mut w.scratch, &mut w.query);
         layer.key.multiply(&w.x, &mut w.scratch, &mut w.key);
         layer.value.multiply(&w.x, &mut w.scratch, &mut w.value);
+        for (x, bias) in [&mut w.query, &mut w.key, &mut w.value].into_iter().zip(&layer.biases) {
+            add_to_rows(x, bias);
+        }
         norm_and_rotate(&mut w.query, &layer.query_norm, c, &w.rotation);
         norm_and_rotate(&mut w.key, &layer.key_norm, c, &w.rotation);
         let width = c.kv_heads * c.head_dim;
@@ -181,32 +186,38 @@ fn norm_rows(x: &[f32], weight: &[f32], eps: f32, out: &mut Vec<f32>) {
     }
 }
 
-/// Cosine and sine of every position's angles: `[tokens, head_dim / 2]`, angle `i` being `position · θ^(−2i / head_dim)`.
-fn rotations(c: &Config, first: usize, tokens: usize, out: &mut Vec<(f32, f32)>) {
-    out.clear();
-    let half = c.head_dim / 2;
-    for position in first..first + tokens {
-        out.extend((0..half).map(|i| {
-            let angle = position as f64 * c.rope_theta.powf(-(i as f64) / half as f64);
-            (angle.cos() as f32, angle.sin() as f32)
-        }));
+/// Adds a bias to every row; nothing where there is none.
+fn add_to_rows(x: &mut [f32], bias: &[f32]) {
+    if !bias.is_empty() {
+        x.chunks_exact_mut(bias.len()).for_each(|row| add(row, bias));
     }
 }
 
-/// RMSNorm of each head of `x: [tokens, heads, head_dim]`, then the rotation of the pairs `(i, i + head_dim / 2)`.
-fn norm_and_rotate(x: &mut [f32], weight: &[f32], c: &Config, rotation: &[(f32, f32)]) {
+/// RMSNorm of each head of `x: [tokens, heads, head_dim]` unless the weight is empty, then the rotation of its pairs.
+fn norm_and_rotate(x: &mut [f32], weight: &[f32], c: &Config, rotation: &[[f32; 2]]) {
     let half = c.head_dim / 2;
     let tokens = rotation.len() / half;
     let per_token = x.len() / tokens;
     for (token, rotation) in x.chunks_exact_mut(per_token).zip(rotation.chunks_exact(half)) {
         for head in token.chunks_exact_mut(c.head_dim) {
-            let scale = inverse_rms(head, c.rms_eps);
-            let (a, b) = head.split_at_mut(half);
-            for i in 0..half {
-                let (cos, sin) = rotation[i];
-                let (x, y) = (a[i] * scale * weight[i], b[i] * scale * weight[i + half]);
-                (a[i], b[i]) = (x * cos - y * sin, y * cos + x * sin);
+            if !weight.is_empty() {
+                let scale = inverse_rms(head, c.rms_eps);
+                head.iter_mut().zip(weight).for_each(|(x, weight)| *x = *x * scale * weight);
+            }
+            match c.rope.pairing {
+                Pairing::Halves => {
+                    let (a, b) = head.split_at_mut(half);
+                    a.iter_mut().zip(b).zip(rotation).for_each(|((a, b), by)| rotate(a, b, *by));
+                }
+                Pairing::Neighbours => {
+                    let pairs = head.as_chunks_mut::<2>().0;
+                    pairs.iter_mut().zip(rotation).for_each(|([a, b], by)| rotate(a, b, *by));
+                }
             }
         }
     }
+}
+
+fn rotate(a: &mut f32, b: &mut f32, [cos, sin]: [f32; 2]) {
+    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
 }

@@ -7,7 +7,7 @@ use super::network::{Layer, Network, TILE, Workspace};
 use super::sink::quantization;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DecodePlan, Pending, Runtime, RuntimeInfo, SequenceId};
-use crate::sampling::Sampler;
+use crate::sampling::{Sampler, ids_of};
 
 /// A model in memory and its sequences.
 pub struct Cpu {
@@ -76,7 +76,7 @@ impl Cpu {
         Ok(())
     }
 
-    fn draw(&mut self, id: SequenceId) -> Result<Vec<u32>> {
+    fn draw(&mut self, id: SequenceId, allowed: Option<&[u32]>) -> Result<Vec<u32>> {
         let limit = self.info.context_length;
         let sequence = self.sequence(id)?;
         let Some(decode) = &mut sequence.decode else { return Ok(Vec::new()) };
@@ -89,7 +89,10 @@ impl Cpu {
         }
         let sequence = self.sequence(id)?;
         let (Some(decode), Some(logits)) = (&mut sequence.decode, &sequence.logits) else { return Ok(Vec::new()) };
-        let token = decode.sampler.draw(logits);
+        let token = match allowed {
+            Some(allowed) => decode.sampler.draw_among(logits, ids_of(allowed, logits.len())),
+            None => decode.sampler.draw(logits),
+        };
         decode.drawn = Some(token);
         decode.remaining = if decode.stop.contains(&token) { 0 } else { decode.remaining - 1 };
         Ok(vec![token])
@@ -158,7 +161,11 @@ impl Runtime for Cpu {
     }
 
     fn next(&mut self, sequence: SequenceId) -> Pending<'_, Vec<u32>> {
-        Box::pin(async move { self.draw(sequence) })
+        Box::pin(async move { self.draw(sequence, None) })
+    }
+
+    fn next_among<'a>(&'a mut self, sequence: SequenceId, allowed: &'a [u32]) -> Pending<'a, Vec<u32>> {
+        Box::pin(async move { self.draw(sequence, Some(allowed)) })
     }
 
     fn truncate(&mut self, sequence: SequenceId, length: usize) -> Result<()> {

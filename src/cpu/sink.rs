@@ -8,7 +8,7 @@ use super::network::{Layer, Network};
 use super::runtime::Cpu;
 use crate::error::{Error, Result};
 use crate::formats::{DType, TensorInfo};
-use crate::model::{Config, Pending, Runtime, Weight, WeightSink};
+use crate::model::{Config, Pending, Runtime, Scaling, Weight, WeightSink};
 
 /// Collects a model's weights in memory.
 pub struct Sink {
@@ -39,7 +39,12 @@ impl Sink {
         }
     }
 
-    fn vector(&mut self, weight: Weight, length: usize) -> Result<Vec<f32>> {
+    /// Empty where the architecture has no such weight.
+    fn vector(&mut self, weight: Weight) -> Result<Vec<f32>> {
+        let length = match self.config.shape_of(weight).as_deref() {
+            Some(&[length]) => length,
+            _ => return Ok(Vec::new()),
+        };
         let matrix = self.matrix(weight)?;
         let mut vector = vec![0.0; length];
         matrix.row(0, &mut vector);
@@ -47,16 +52,20 @@ impl Sink {
     }
 
     fn layer(&mut self, i: usize) -> Result<Layer> {
-        let (hidden, head_dim) = (self.config.hidden, self.config.head_dim);
         Ok(Layer {
-            attention_norm: self.vector(Weight::AttentionNorm(i), hidden)?,
+            attention_norm: self.vector(Weight::AttentionNorm(i))?,
             query: self.matrix(Weight::Query(i))?,
             key: self.matrix(Weight::Key(i))?,
             value: self.matrix(Weight::Value(i))?,
-            query_norm: self.vector(Weight::QueryNorm(i), head_dim)?,
-            key_norm: self.vector(Weight::KeyNorm(i), head_dim)?,
+            biases: [
+                self.vector(Weight::QueryBias(i))?,
+                self.vector(Weight::KeyBias(i))?,
+                self.vector(Weight::ValueBias(i))?,
+            ],
+            query_norm: self.vector(Weight::QueryNorm(i))?,
+            key_norm: self.vector(Weight::KeyNorm(i))?,
             output: self.matrix(Weight::Output(i))?,
-            feed_forward_norm: self.vector(Weight::FeedForwardNorm(i), hidden)?,
+            feed_forward_norm: self.vector(Weight::FeedForwardNorm(i))?,
             gate: self.matrix(Weight::Gate(i))?,
             up: self.matrix(Weight::Up(i))?,
             down: self.matrix(Weight::Down(i))?,
@@ -65,11 +74,14 @@ impl Sink {
 
     fn runtime(mut self) -> Result<Cpu> {
         let weight_bytes = self.weights.values().map(|m| m.bytes() as u64).sum();
+        if self.config.has(Weight::RopeFactors) {
+            self.config.rope.scaling = Scaling::Factors(self.vector(Weight::RopeFactors)?);
+        }
         let layers = (0..self.config.layers).map(|i| self.layer(i)).collect::<Result<_>>()?;
         let network = Network {
             embedding: self.matrix(Weight::Embedding)?,
             layers,
-            final_norm: self.vector(Weight::FinalNorm, self.config.hidden)?,
+            final_norm: self.vector(Weight::FinalNorm)?,
             head: if self.config.tied { None } else { Some(self.matrix(Weight::Head)?) },
             config: self.config,
         };

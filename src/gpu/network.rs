@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::device::{Device, Dispatch};
-use super::kernels::attention::{Attention, Precision, rope_table, splits};
+use super::kernels::attention::{Attention, Precision, splits};
 use super::kernels::embed::Embed;
 use super::kernels::linear::{Input, Linear, Output, padded_tokens, swiglu};
 use super::kernels::norm::Norm;
@@ -47,8 +47,10 @@ pub struct Layer {
     pub attention_norm: wgpu::Buffer,
     /// Query, key and value.
     pub qkv: Projection,
-    /// Query norm, key norm: `[2][head_dim]`.
-    pub head_norms: wgpu::Buffer,
+    /// See [`Attention::vectors`].
+    pub head_vectors: Option<wgpu::Buffer>,
+    /// Positions back to which it sees.
+    pub window: Option<usize>,
     /// Attention's output.
     pub output: Matrix,
     /// `[hidden]`
@@ -135,7 +137,7 @@ impl Network {
         let state = device.storage("state", size_of::<State>());
         // Whole groups of rows are written, so the logits have room for the last one.
         let logits = floats("logits", config.vocab.next_multiple_of(4));
-        let rope = device.storage_of("rope", &rope_table(&config, context_length));
+        let rope = device.storage_of("rope", &config.rope.table(config.head_dim, 0..context_length));
         let sampler = SamplerBuffers::new(&device, config.vocab);
         let head_matrix = untied_head.as_ref().unwrap_or(&embedding);
         let head = Linear {
@@ -188,7 +190,8 @@ impl Network {
                 Attention {
                     config: &self.config,
                     qkv: &self.activations.qkv,
-                    norms: &layer.head_norms,
+                    vectors: layer.head_vectors.as_ref(),
+                    window: layer.window,
                     rope: &self.rope,
                     precision: cache.precision,
                     keys,

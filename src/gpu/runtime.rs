@@ -8,7 +8,7 @@ use super::kv_cache::{KvCache, cache_bytes};
 use super::network::{CHUNK, Network, SequenceSteps, State};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DecodePlan, Pending, Runtime, RuntimeInfo, SequenceId};
-use crate::sampling::Sampler;
+use crate::sampling::{Sampler, ids_of};
 
 /// Decode steps on the device before the first of them is read.
 const RUN_AHEAD: usize = 4;
@@ -58,6 +58,8 @@ struct Decoding {
     before: usize,
     max_tokens: usize,
     in_flight: VecDeque<Readback>,
+    /// The next draw is among allowed tokens only.
+    bound: bool,
     ended: bool,
     /// For options that the device's sampler does not know: the reference draws, in lock-step.
     on_cpu: Option<CpuDraws>,
@@ -97,9 +99,9 @@ impl Gpu {
         self.sequences.get_mut(&id).ok_or_else(|| Error::internal(format!("there is no sequence {}", id.0)))
     }
 
-    fn shared(&self) -> [&wgpu::Buffer; 4] {
-        let network = &self.network;
-        [&network.state, &network.sampler.options, &network.sampler.history, &network.logits]
+    fn shared(&self) -> [&wgpu::Buffer; 5] {
+        let Network { state, logits, sampler, .. } = &self.network;
+        [state, logits, &sampler.options, &sampler.history, &sampler.allowed]
     }
 
     /// Makes the shared buffers this sequence's own, putting away those of the one before.
@@ -195,13 +197,32 @@ impl Gpu {
         self.sequence(id)?.decoding.as_mut().ok_or_else(|| Error::internal("the sequence is not decoding"))
     }
 
-    async fn next_draw(&mut self, id: SequenceId) -> Result<Vec<u32>> {
-        if self.decoding(id)?.on_cpu.is_some() {
-            return self.next_draw_on_cpu(id).await;
+    /// Says among which tokens the next draw is.
+    fn bind(&mut self, id: SequenceId, allowed: Option<&[u32]>) -> Result<()> {
+        let vocab = self.network.config.vocab;
+        let decoding = self.decoding(id)?;
+        if allowed.is_some() && !decoding.in_flight.is_empty() {
+            return Err(Error::internal("the device has run ahead of a constraint"));
         }
+        let was_bound = std::mem::replace(&mut decoding.bound, allowed.is_some());
+        let words = match allowed {
+            Some(words) => sampler::allowed(words, vocab),
+            None if was_bound => vec![0],
+            None => return Ok(()),
+        };
+        self.network.device.queue.write_buffer(&self.network.sampler.allowed, 0, bytemuck::cast_slice(&words));
+        Ok(())
+    }
+
+    async fn next_draw(&mut self, id: SequenceId, allowed: Option<&[u32]>) -> Result<Vec<u32>> {
+        if self.decoding(id)?.on_cpu.is_some() {
+            return self.next_draw_on_cpu(id, allowed).await;
+        }
+        self.bind(id, allowed)?;
+        let run_ahead = if allowed.is_some() { 1 } else { RUN_AHEAD };
         let context = self.network.context_length;
         let decoding = self.decoding(id)?;
-        let ahead = (decoding.start + decoding.submitted + RUN_AHEAD).min(context);
+        let ahead = (decoding.start + decoding.submitted + run_ahead).min(context);
         if ahead > self.sequence(id)?.cache.capacity {
             let device = self.network.device.clone();
             device.checked(|| self.grow(id, ahead)).await?;
@@ -209,7 +230,7 @@ impl Gpu {
         loop {
             let decoding = self.decoding(id)?;
             let last = decoding.submitted >= decoding.max_tokens || decoding.start + decoding.submitted > context;
-            if decoding.ended || last || decoding.in_flight.len() >= RUN_AHEAD {
+            if decoding.ended || last || decoding.in_flight.len() >= run_ahead {
                 break;
             }
             self.submit_draw(id)?;
@@ -231,7 +252,7 @@ impl Gpu {
         Ok(vec![state.token])
     }
 
-    async fn next_draw_on_cpu(&mut self, id: SequenceId) -> Result<Vec<u32>> {
+    async fn next_draw_on_cpu(&mut self, id: SequenceId, allowed: Option<&[u32]>) -> Result<Vec<u32>> {
         let context = self.network.context_length;
         let decoding = self.decoding(id)?;
         let position = decoding.start + decoding.drawn;
@@ -251,7 +272,10 @@ impl Gpu {
         let decoding = self.decoding(id)?;
         decoding.drawn += 1;
         let draws = decoding.on_cpu.as_mut().ok_or_else(|| Error::internal("not drawn on the CPU"))?;
-        let token = draws.sampler.draw(&logits);
+        let token = match allowed {
+            Some(allowed) => draws.sampler.draw_among(&logits, ids_of(allowed, logits.len())),
+            None => draws.sampler.draw(&logits),
+        };
         draws.last = Some(token);
         decoding.ended = draws.stop.contains(&token);
         Ok(vec![token])
@@ -341,6 +365,7 @@ impl Runtime for Gpu {
                 network.device.queue.write_buffer(&network.sampler.options, 0, bytemuck::bytes_of(&options));
                 let history = sampler::history(&plan, network.config.vocab);
                 network.device.queue.write_buffer(&network.sampler.history, 0, bytemuck::cast_slice(&history));
+                network.device.queue.write_buffer(&network.sampler.allowed, 0, bytemuck::bytes_of(&0u32));
                 // The sampler moves on from the position before the first drawn token's.
                 let (pos, step) = ((start - 1) as u32, plan.reply.len() as u32);
                 network.write_state(State { pos, count: 1, step, ..State::default() });
@@ -360,6 +385,7 @@ impl Runtime for Gpu {
             before: plan.reply.len(),
             max_tokens: plan.max_tokens,
             in_flight: VecDeque::new(),
+            bound: false,
             ended: false,
             on_cpu,
         });
@@ -369,7 +395,14 @@ impl Runtime for Gpu {
     fn next(&mut self, sequence: SequenceId) -> Pending<'_, Vec<u32>> {
         Box::pin(async move {
             self.activate(sequence)?;
-            self.next_draw(sequence).await
+            self.next_draw(sequence, None).await
+        })
+    }
+
+    fn next_among<'a>(&'a mut self, sequence: SequenceId, allowed: &'a [u32]) -> Pending<'a, Vec<u32>> {
+        Box::pin(async move {
+            self.activate(sequence)?;
+            self.next_draw(sequence, Some(allowed)).await
         })
     }
 

@@ -5,7 +5,7 @@ use super::device::Device;
 use super::sink::Sink;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{DType, TensorInfo, quant};
-use crate::model::{Config, Weight, WeightSink};
+use crate::model::{Config, Rope, Weight, WeightSink};
 use crate::sampling::philox4x32_10;
 
 /// ‖device − reference‖ / ‖reference‖ at most; f16 keys and values account for nearly all of it.
@@ -57,7 +57,10 @@ fn config() -> Config {
         head_dim: 32,
         vocab: 32,
         rms_eps: 1e-6,
-        rope_theta: 1e4,
+        rope: Rope::unscaled(1e4),
+        qk_norm: true,
+        qkv_bias: false,
+        windows: Vec::new(),
         max_context: 32,
         tied: true,
     }
@@ -115,7 +118,7 @@ fn reference(config: &Config, weights: &[(Weight, Vec<f32>)], tokens: &[u32]) ->
     let rotate = |x: Vec<f64>, position: usize| -> Vec<f64> {
         let half = x.len() / 2;
         let turned = |i: usize| {
-            let (sin, cos) = (position as f64 * config.rope_theta.powf(-((i % half) as f64) / half as f64)).sin_cos();
+            let (sin, cos) = (position as f64 * config.rope.theta.powf(-((i % half) as f64) / half as f64)).sin_cos();
             if i < half { x[i] * cos - x[i + half] * sin } else { x[i] * cos + x[i - half] * sin }
         };
         (0..x.len()).map(turned).collect()

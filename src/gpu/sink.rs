@@ -10,7 +10,7 @@ use super::runtime::Gpu;
 use super::weights::Matrix;
 use crate::error::{Error, Result};
 use crate::formats::{DType, TensorInfo, quant};
-use crate::model::{Config, Pending, Runtime, Weight, WeightSink};
+use crate::model::{Config, Pending, Runtime, Scaling, Weight, WeightSink};
 
 /// Builds a model on a device.
 pub struct Sink {
@@ -65,7 +65,7 @@ impl Sink {
             let missing = || Error::internal(format!("the weight {weight:?} never arrived"));
             all.extend(self.vectors.remove(weight).ok_or_else(missing)?);
         }
-        Ok(self.device.storage_of("norm", &all))
+        Ok(self.device.storage_of("vector", &all))
     }
 
     /// One matrix where the parts have one type and fit one shard, else the parts.
@@ -82,11 +82,25 @@ impl Sink {
         Ok(Projection::Apart(parts))
     }
 
+    /// The norms of query and key, then the biases of query, key and value, as far as the architecture has them.
+    fn head_vectors(&mut self, layer: usize) -> Result<Option<wgpu::Buffer>> {
+        let all = [
+            Weight::QueryNorm(layer),
+            Weight::KeyNorm(layer),
+            Weight::QueryBias(layer),
+            Weight::KeyBias(layer),
+            Weight::ValueBias(layer),
+        ];
+        let there: Vec<_> = all.into_iter().filter(|&weight| self.config.has(weight)).collect();
+        if there.is_empty() { Ok(None) } else { self.vector(&there).map(Some) }
+    }
+
     fn layer(&mut self, layer: usize) -> Result<Layer> {
         Ok(Layer {
             attention_norm: self.vector(&[Weight::AttentionNorm(layer)])?,
             qkv: self.projection(&[Weight::Query(layer), Weight::Key(layer), Weight::Value(layer)])?,
-            head_norms: self.vector(&[Weight::QueryNorm(layer), Weight::KeyNorm(layer)])?,
+            head_vectors: self.head_vectors(layer)?,
+            window: self.config.window(layer),
             output: self.matrix(Weight::Output(layer))?,
             feed_forward_norm: self.vector(&[Weight::FeedForwardNorm(layer)])?,
             gate_up: self.projection(&[Weight::Gate(layer), Weight::Up(layer)])?,
@@ -98,6 +112,9 @@ impl Sink {
         let quantization = self.bytes_of_type.iter().max_by_key(|(_, bytes)| **bytes).map_or(DType::F32, |(d, _)| *d);
         let default = precision(&self.config, quantization, self.context_length);
         let precision = self.precision.unwrap_or(default);
+        if let Some(factors) = self.vectors.remove(&Weight::RopeFactors) {
+            self.config.rope.scaling = Scaling::Factors(factors);
+        }
         let layers = (0..self.config.layers).map(|layer| self.layer(layer)).collect::<Result<Vec<_>>>()?;
         let embedding = self.matrix(Weight::Embedding)?;
         let head = if self.config.tied { None } else { Some(self.matrix(Weight::Head)?) };

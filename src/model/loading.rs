@@ -281,10 +281,10 @@ fn role(config: &Config, tensor: &TensorInfo) -> Result<Option<Weight>> {
     match weight_of(&tensor.name) {
         // Checkpoints may repeat the embedding as the head.
         Some(Weight::Head) if config.tied => Ok(None),
-        Some(weight) => Ok(Some(weight)),
+        Some(weight) if config.has(weight) => Ok(Some(weight)),
         // A table of the rotary embedding that old checkpoints hold; it follows from the configuration.
         None if tensor.name.ends_with("rotary_emb.inv_freq") => Ok(None),
-        None => Err(Error::unsupported(format!(
+        _ => Err(Error::unsupported(format!(
             "tensor {:?} is not part of a {} network",
             tensor.name, config.architecture
         ))
@@ -304,7 +304,7 @@ fn check_tensor(config: &Config, weight: Weight, tensor: &TensorInfo) -> Result<
     }
     if expected.len() == 1 && !matches!(tensor.dtype, DType::F32 | DType::F16 | DType::BF16) {
         return Err(Error::unsupported(format!(
-            "tensor {:?}: expected F32, F16 or BF16 for a norm, got {}",
+            "tensor {:?}: expected F32, F16 or BF16 for a vector, got {}",
             tensor.name,
             tensor.dtype.name()
         )));

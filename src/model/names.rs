@@ -1,4 +1,4 @@
-//! The weights of a Qwen3 by role, and how GGUF and Hugging Face name them.
+//! The weights of a network by role, and how GGUF and Hugging Face name them.
 
 /// One weight matrix or vector by its role; `usize` is the layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -9,6 +9,8 @@ pub enum Weight {
     Head,
     /// Final RMSNorm, `[hidden]`.
     FinalNorm,
+    /// What the rotary embedding's frequencies are divided by, `[head_dim / 2]`; only a GGUF's.
+    RopeFactors,
     /// RMSNorm before attention, `[hidden]`.
     AttentionNorm(usize),
     /// Query projection, `[heads · head_dim, hidden]`.
@@ -17,6 +19,12 @@ pub enum Weight {
     Key(usize),
     /// Value projection, `[kv_heads · head_dim, hidden]`.
     Value(usize),
+    /// Added to the queries, `[heads · head_dim]`.
+    QueryBias(usize),
+    /// Added to the keys, `[kv_heads · head_dim]`.
+    KeyBias(usize),
+    /// Added to the values, `[kv_heads · head_dim]`.
+    ValueBias(usize),
     /// RMSNorm of each query head, `[head_dim]`.
     QueryNorm(usize),
     /// RMSNorm of each key head, `[head_dim]`.
@@ -43,38 +51,41 @@ pub enum Naming {
 }
 
 /// The weights outside the layers: role, GGUF name, Hugging Face name.
-const GLOBAL: [(Weight, &str, &str); 3] = [
-    (Weight::Embedding, "token_embd", "model.embed_tokens"),
-    (Weight::FinalNorm, "output_norm", "model.norm"),
-    (Weight::Head, "output", "lm_head"),
+const GLOBAL: [(Weight, &str, &str); 4] = [
+    (Weight::Embedding, "token_embd.weight", "model.embed_tokens.weight"),
+    (Weight::FinalNorm, "output_norm.weight", "model.norm.weight"),
+    (Weight::Head, "output.weight", "lm_head.weight"),
+    (Weight::RopeFactors, "rope_freqs.weight", "rope_freqs.weight"),
 ];
 
 type LayerRole = (fn(usize) -> Weight, &'static str, &'static str);
 
 /// The weights of each layer: role, GGUF name, Hugging Face name.
-const LAYERED: [LayerRole; 11] = [
-    (Weight::AttentionNorm, "attn_norm", "input_layernorm"),
-    (Weight::Query, "attn_q", "self_attn.q_proj"),
-    (Weight::Key, "attn_k", "self_attn.k_proj"),
-    (Weight::Value, "attn_v", "self_attn.v_proj"),
-    (Weight::QueryNorm, "attn_q_norm", "self_attn.q_norm"),
-    (Weight::KeyNorm, "attn_k_norm", "self_attn.k_norm"),
-    (Weight::Output, "attn_output", "self_attn.o_proj"),
-    (Weight::FeedForwardNorm, "ffn_norm", "post_attention_layernorm"),
-    (Weight::Gate, "ffn_gate", "mlp.gate_proj"),
-    (Weight::Up, "ffn_up", "mlp.up_proj"),
-    (Weight::Down, "ffn_down", "mlp.down_proj"),
+const LAYERED: [LayerRole; 14] = [
+    (Weight::AttentionNorm, "attn_norm.weight", "input_layernorm.weight"),
+    (Weight::Query, "attn_q.weight", "self_attn.q_proj.weight"),
+    (Weight::Key, "attn_k.weight", "self_attn.k_proj.weight"),
+    (Weight::Value, "attn_v.weight", "self_attn.v_proj.weight"),
+    (Weight::QueryBias, "attn_q.bias", "self_attn.q_proj.bias"),
+    (Weight::KeyBias, "attn_k.bias", "self_attn.k_proj.bias"),
+    (Weight::ValueBias, "attn_v.bias", "self_attn.v_proj.bias"),
+    (Weight::QueryNorm, "attn_q_norm.weight", "self_attn.q_norm.weight"),
+    (Weight::KeyNorm, "attn_k_norm.weight", "self_attn.k_norm.weight"),
+    (Weight::Output, "attn_output.weight", "self_attn.o_proj.weight"),
+    (Weight::FeedForwardNorm, "ffn_norm.weight", "post_attention_layernorm.weight"),
+    (Weight::Gate, "ffn_gate.weight", "mlp.gate_proj.weight"),
+    (Weight::Up, "ffn_up.weight", "mlp.up_proj.weight"),
+    (Weight::Down, "ffn_down.weight", "mlp.down_proj.weight"),
 ];
 
-/// The role of a tensor, by its GGUF or Hugging Face name; none for a name this network does not have.
+/// The role of a tensor, by its GGUF or Hugging Face name; none for a name no network here has.
 pub fn weight_of(name: &str) -> Option<Weight> {
-    let stem = name.strip_suffix(".weight")?;
-    if let Some((weight, ..)) = GLOBAL.iter().find(|(_, gguf, hugging_face)| stem == *gguf || stem == *hugging_face) {
+    if let Some((weight, ..)) = GLOBAL.iter().find(|(_, gguf, hugging_face)| name == *gguf || name == *hugging_face) {
         return Some(*weight);
     }
-    let (naming, rest) = match stem.strip_prefix("blk.") {
+    let (naming, rest) = match name.strip_prefix("blk.") {
         Some(rest) => (Naming::Gguf, rest),
-        None => (Naming::HuggingFace, stem.strip_prefix("model.layers.")?),
+        None => (Naming::HuggingFace, name.strip_prefix("model.layers.")?),
     };
     let (layer, role) = rest.split_once('.')?;
     let layer = layer.parse().ok()?;
@@ -92,14 +103,12 @@ impl Naming {
         }
     }
 
-    /// Names and roles of all weights of a network of `layers` layers, the head of an untied one among them.
+    /// Names and roles of all weights that a network of `layers` layers can have.
     pub fn weights(self, layers: usize) -> impl Iterator<Item = (Weight, String)> {
         let block = self.pick("blk", "model.layers");
-        let global = GLOBAL.iter().map(move |(weight, g, h)| (*weight, format!("{}.weight", self.pick(g, h))));
+        let global = GLOBAL.iter().map(move |(weight, g, h)| (*weight, self.pick(g, h).to_owned()));
         let layered = (0..layers).flat_map(move |layer| {
-            LAYERED
-                .iter()
-                .map(move |(weight, g, h)| (weight(layer), format!("{block}.{layer}.{}.weight", self.pick(g, h))))
+            LAYERED.iter().map(move |(weight, g, h)| (weight(layer), format!("{block}.{layer}.{}", self.pick(g, h))))
         });
         global.chain(layered)
     }
@@ -113,7 +122,7 @@ mod tests {
     fn names_and_roles_map_both_ways() {
         for naming in [Naming::Gguf, Naming::HuggingFace] {
             let weights: Vec<_> = naming.weights(2).collect();
-            assert_eq!(weights.len(), 3 + 2 * 11);
+            assert_eq!(weights.len(), 4 + 2 * 14);
             for (weight, name) in weights {
                 assert_eq!(weight_of(&name), Some(weight), "{name}");
             }
@@ -122,9 +131,13 @@ mod tests {
 
     #[test]
     fn what_this_network_does_not_have_is_no_weight() {
-        for name in
-            ["blk.0.attn_q.bias", "rope_freqs.weight", "blk.x.attn_q.weight", "blk.0.self_attn.q_proj.weight", ""]
-        {
+        for name in [
+            "blk.0.attn_output.bias",
+            "blk.0.ffn_gate_exps.weight",
+            "blk.x.attn_q.weight",
+            "blk.0.self_attn.q_proj.weight",
+            "",
+        ] {
             assert_eq!(weight_of(name), None, "{name}");
         }
     }

@@ -82,6 +82,10 @@ pub trait Runtime {
     /// `max_tokens`, or a full context).
     fn next(&mut self, sequence: SequenceId) -> Pending<'_, Vec<u32>>;
 
+    /// The next token of the running decode, drawn among `allowed`: bit `id % 32` of word `id / 32`, and none beyond the
+    /// words. The device must not have run ahead, so that after a [`Runtime::next`] this is an error.
+    fn next_among<'a>(&'a mut self, sequence: SequenceId, allowed: &'a [u32]) -> Pending<'a, Vec<u32>>;
+
     /// Forgets everything from position `length` on, and ends a running decode. A `length` beyond what is cached
     /// (the last drawn token is not) is cut to it: read [`Runtime::length`] afterwards.
     fn truncate(&mut self, sequence: SequenceId, length: usize) -> Result<()>;

@@ -13,6 +13,8 @@
 //! 8. `min_p` keeps the tokens whose weight is at least `min_p`, the largest weight being 1.
 //! 9. With one uniform number `u` in [0, 1), the first token at which the running sum exceeds `u ·` sum is drawn.
 //!
+//! Where a constraint allows some tokens only, the others leave the ranking before step 4.
+//!
 //! Ties rank by the lower id. All arithmetic is f32 and all sums run in rank order. A NaN counts as −∞.
 
 mod logprobs;
@@ -22,6 +24,12 @@ mod sampler;
 pub use logprobs::log_probabilities;
 pub use philox::{philox4x32_10, uniform};
 pub use sampler::Sampler;
+
+/// The ids of a set of tokens below `vocabulary`, in ascending order: bit `id % 32` of word `id / 32` of its words.
+pub fn ids_of(words: &[u32], vocabulary: usize) -> Vec<u32> {
+    let held = |id: &u32| words.get(*id as usize / 32).is_some_and(|word| word & (1 << (id % 32)) != 0);
+    (0..vocabulary as u32).filter(held).collect()
+}
 
 /// How the next token is drawn from logits.
 #[derive(Clone, Debug, PartialEq)]

@@ -26,9 +26,14 @@ impl Sampler {
 
     /// Draws the next token from `logits: [vocabulary]` and counts it. 0 if there are no logits.
     pub fn draw(&mut self, logits: &[f32]) -> u32 {
+        self.draw_among(logits, (0..logits.len() as u32).collect())
+    }
+
+    /// Draws the next token among `allowed`, which are ids in ascending order, and counts it. 0 if there are none.
+    pub fn draw_among(&mut self, logits: &[f32], allowed: Vec<u32>) -> u32 {
         let mut logits = logits.to_vec();
         self.penalise(&mut logits);
-        let token = choose(&logits, &self.sampling, uniform(self.sampling.seed, self.step));
+        let token = choose(&logits, allowed, &self.sampling, uniform(self.sampling.seed, self.step));
         *self.reply_counts.entry(token).or_default() += 1;
         self.step = self.step.wrapping_add(1);
         token
@@ -54,14 +59,14 @@ impl Sampler {
     }
 }
 
-/// Draws from penalised logits with the uniform number `u`: steps 4 to 9 of the module's order.
-fn choose(logits: &[f32], sampling: &Sampling, u: f32) -> u32 {
+/// Draws one of the tokens `ranked`, which come in any order, from penalised logits with the uniform number `u`: steps 4
+/// to 9 of the module's order.
+fn choose(logits: &[f32], mut ranked: Vec<u32>, sampling: &Sampling, u: f32) -> u32 {
     let logit = |token: u32| match logits[token as usize] {
         value if value.is_nan() => f32::NEG_INFINITY,
         value => value,
     };
     let rank = |&a: &u32, &b: &u32| logit(b).partial_cmp(&logit(a)).unwrap_or(Ordering::Equal).then(a.cmp(&b));
-    let mut ranked: Vec<u32> = (0..logits.len() as u32).collect();
     let Some(first) = ranked.iter().copied().min_by(rank) else { return 0 };
     if sampling.temperature <= 0.0 {
         return first;
@@ -122,6 +127,10 @@ mod tests {
         logit_bias: Vec::new(),
         seed: 1,
     };
+
+    fn choose(logits: &[f32], sampling: &Sampling, u: f32) -> u32 {
+        super::choose(logits, (0..logits.len() as u32).collect(), sampling, u)
+    }
 
     /// Every token that some u out of a fine grid draws.
     fn support(logits: &[f32], sampling: &Sampling) -> Vec<u32> {
@@ -208,6 +217,20 @@ mod tests {
         let mut rest = Sampler::new(options, &[3, 4], &drawn[..15]);
         let again: Vec<u32> = (15..40).map(|_| rest.draw(&logits)).collect();
         assert_eq!(again, drawn[15..]);
+    }
+
+    #[test]
+    fn only_what_is_allowed_is_drawn() {
+        // Among the allowed it is a draw from their logits alone, whatever the others are.
+        let all = [9.0, 0.0, f32::NAN, 4f32.ln(), f32::INFINITY, 2f32.ln()];
+        let few = [0.0, 4f32.ln(), 2f32.ln()];
+        for seed in 0..200 {
+            let sampling = Sampling { seed, top_p: 0.9, ..PLAIN };
+            let token = Sampler::new(sampling.clone(), &[], &[]).draw_among(&all, vec![1, 3, 5]);
+            assert_eq!(token, [1, 3, 5][Sampler::new(sampling, &[], &[]).draw(&few) as usize]);
+        }
+        let impossible = Sampler::new(PLAIN, &[], &[]).draw_among(&[0.0, f32::NEG_INFINITY, f32::NAN], vec![1, 2]);
+        assert!([1, 2].contains(&impossible));
     }
 
     #[test]

@@ -5,17 +5,21 @@ use serde_json::Value;
 
 use super::event::{Event, FinishReason};
 use super::info::ModelInfo;
+use super::loops::LoopGuard;
 use super::options::{Call, Options};
 use super::pool::Pool;
 use super::reply::{Phase, Reply, Requests, Times};
+use super::saved::Origin;
 use super::stop::StopFilter;
+use super::warm::{Ahead, History};
 use crate::chat::message::{Message, Role, messages as read_messages};
 use crate::chat::presets::{NON_THINKING, THINKING, will_think};
 use crate::chat::reply::{Parser, Start, Tags};
 use crate::chat::template::{Piece, Prompt, prompt as render};
 use crate::error::{Error, ErrorKind, Result};
+use crate::grammar::Compile;
 use crate::model::{Config, Loaded, Runtime, Vocabulary};
-use crate::sampling::philox4x32_10;
+use crate::sampling::{Sampling, philox4x32_10};
 use crate::tokenizer::{Decoder, GgufVocabulary, Segment, Tokenizer};
 
 /// Milliseconds since any fixed moment.
@@ -24,23 +28,42 @@ pub type Clock = Box<dyn Fn() -> f64>;
 /// A resident model that replies.
 pub struct Engine {
     pub(super) runtime: Box<dyn Runtime>,
-    config: Config,
+    pub(super) config: Config,
     pub(super) tokenizer: Tokenizer,
     pub(super) clock: Clock,
     pub(super) tags: Tags,
     /// Tokens that end a reply.
     pub(super) eos: Vec<u32>,
     pub(super) pool: Pool,
+    /// Where constraints come from, once one was wanted.
+    pub(super) grammars: Option<Box<dyn Compile>>,
+    /// What to read when there is nothing else to do.
+    pub(super) ahead: Option<Ahead>,
     replies: u32,
 }
 
+/// A conversation that fits the context.
+pub(super) struct Fitted {
+    messages: Vec<Message>,
+    pub(super) tokens: Vec<u32>,
+    start: Start,
+    events: Vec<Event>,
+}
+
 /// A prompt ready to be read.
-struct Ready {
+pub(super) struct Ready {
     /// When the call came.
     called: f64,
     tokens: Vec<u32>,
-    start: Start,
+    origin: Origin,
+    history: Option<History>,
     events: Vec<Event>,
+}
+
+impl Ready {
+    pub(super) fn new(called: f64, tokens: Vec<u32>, origin: Origin) -> Self {
+        Self { called, tokens, origin, history: None, events: Vec::new() }
+    }
 }
 
 impl Engine {
@@ -68,7 +91,18 @@ impl Engine {
             end_tool_call: tokenizer.added_id("</tool_call>"),
         };
         let eos = ["<|im_end|>", "<|endoftext|>"].iter().filter_map(|end| tokenizer.added_id(end)).collect();
-        Ok(Self { runtime, config, tokenizer, clock, tags, eos, pool: Pool::default(), replies: 0 })
+        Ok(Self {
+            runtime,
+            config,
+            tokenizer,
+            clock,
+            tags,
+            eos,
+            pool: Pool::default(),
+            grammars: None,
+            ahead: None,
+            replies: 0,
+        })
     }
 
     /// Brings a loaded model onto its device and puts the engine together.
@@ -119,28 +153,27 @@ impl Engine {
     /// Begins a reply to a conversation. Its events come from [`Engine::step`].
     pub fn chat(&mut self, messages: &Value, options: &Value) -> Result<Reply> {
         let called = (self.clock)();
+        let origin_options = options.clone();
         let options = Options::read(options, Call::Chat, self.config.vocab)?;
         let messages = read_messages(messages)?;
         let thinks = will_think(&messages, options.settings.enable_thinking);
-        let mut ready = self.fit(messages, &options)?;
-        ready.called = called;
+        let Fitted { messages, tokens, start, mut events } = self.fit(messages, &options)?;
         let seed = self.seed(&options);
         let sampling = options.sampling(if thinks { THINKING } else { NON_THINKING }, seed);
         if thinks && sampling.temperature == 0.0 {
-            ready.events.push(Event::Notice {
-                code: "greedy-thinking",
-                message: "greedy decoding in thinking mode can repeat without end; Qwen3's card advises against it"
-                    .into(),
-            });
+            let message = "greedy decoding in thinking mode can repeat without end; Qwen3's card advises against it";
+            events.push(Event::notice("greedy-thinking", message));
         }
-        let tools = !options.settings.tools.is_empty();
-        let tags = if tools { self.tags } else { Tags { tool_call: None, end_tool_call: None, ..self.tags } };
-        self.begin(ready, sampling, tags, options)
+        let origin = Origin { call: Call::Chat, start, thinks, options: origin_options };
+        let history = History { messages, options: options.clone() };
+        let history = Some(history).filter(|_| !options.settings.continue_final_message);
+        self.begin(Ready { called, tokens, origin, history, events }, sampling, options)
     }
 
     /// Begins a reply to raw text, in which control tokens count.
     pub fn complete(&mut self, prompt: &str, options: &Value) -> Result<Reply> {
         let called = (self.clock)();
+        let origin_options = options.clone();
         let options = Options::read(options, Call::Complete, self.config.vocab)?;
         let tokens = self.tokenize(prompt)?;
         if tokens.is_empty() {
@@ -148,8 +181,10 @@ impl Engine {
         }
         self.check_fits(tokens.len())?;
         let seed = self.seed(&options);
-        let sampling = options.sampling(if options.settings.enable_thinking { THINKING } else { NON_THINKING }, seed);
-        self.begin(Ready { called, tokens, start: Start::MidContent, events: Vec::new() }, sampling, self.tags, options)
+        let thinks = options.settings.enable_thinking;
+        let sampling = options.sampling(if thinks { THINKING } else { NON_THINKING }, seed);
+        let origin = Origin { call: Call::Complete, start: Start::MidContent, thinks, options: origin_options };
+        self.begin(Ready::new(called, tokens, origin), sampling, options)
     }
 
     /// Moves a reply on by one chunk of its prompt or by the tokens that are ready. The last event is `done`; after it
@@ -215,14 +250,13 @@ impl Engine {
         self.hand_back(slot, logits)
     }
 
-    fn begin(
-        &mut self,
-        ready: Ready,
-        sampling: crate::sampling::Sampling,
-        tags: Tags,
-        options: Options,
-    ) -> Result<Reply> {
-        let Ready { called, tokens, start, events } = ready;
+    pub(super) fn begin(&mut self, ready: Ready, sampling: Sampling, options: Options) -> Result<Reply> {
+        let Ready { called, tokens, origin, history, events } = ready;
+        let start = origin.start;
+        let structure = self.structure(&options, start)?;
+        // Without tools a call is content; raw text has none to give.
+        let calls = origin.call == Call::Complete || !options.settings.tools.is_empty();
+        let tags = if calls { self.tags } else { Tags { tool_call: None, end_tool_call: None, ..self.tags } };
         let times = Times { start: called, ..Times::default() };
         let slot = self.pool.acquire(&mut *self.runtime, &tokens)?;
         let cached_tokens = match self.pool.rewind(&mut *self.runtime, slot, &tokens) {
@@ -242,6 +276,7 @@ impl Engine {
             sampling,
             max_tokens: options.max_tokens.map_or(room, |most| most.min(room)),
             thinking_budget: options.thinking_budget,
+            loop_guard: options.loop_guard.then(LoopGuard::default),
             phase: Phase::Prefill,
             // Thinking that the prompt left open and that may go on for no token.
             requests: Requests {
@@ -254,6 +289,9 @@ impl Engine {
             stop: StopFilter::new(options.stop),
             stopped: false,
             waiting: events,
+            origin,
+            history,
+            forced: Vec::new(),
             call_prefix: format!("call_{}_", self.replies),
             decoder: Decoder::default(),
             thinking_tokens: 0,
@@ -261,6 +299,7 @@ impl Engine {
             content: String::new(),
             tool_calls: Vec::new(),
             top_logprobs: options.logprobs,
+            structure,
             sampler: None,
             logprobs: Vec::new(),
         })
@@ -283,7 +322,7 @@ impl Engine {
         Ok(last)
     }
 
-    fn hand_back<T>(&mut self, slot: usize, outcome: Result<T>) -> Result<T> {
+    pub(super) fn hand_back<T>(&mut self, slot: usize, outcome: Result<T>) -> Result<T> {
         match outcome {
             Ok(_) => self.pool.release(slot),
             Err(_) => self.pool.discard(&mut *self.runtime, slot),
@@ -292,9 +331,9 @@ impl Engine {
     }
 
     /// Renders and encodes a conversation so that it fits the context, dropping the oldest turns if that is wished.
-    fn fit(&self, mut messages: Vec<Message>, options: &Options) -> Result<Ready> {
+    pub(super) fn fit(&self, mut messages: Vec<Message>, options: &Options) -> Result<Fitted> {
         let context = self.runtime.info().context_length;
-        let n_messages = messages.len();
+        let (n_messages, first) = (messages.len(), usize::from(messages[0].role == Role::System));
         let (tokens, start) = loop {
             let prompt = render(&messages, &options.settings)?;
             let tokens = self.encode(&prompt)?;
@@ -309,12 +348,13 @@ impl Engine {
         if n_dropped > 0 {
             let message =
                 format!("the {n_dropped} oldest messages were left out to fit the context of {context} tokens");
-            events.push(Event::Notice { code: "dropped-turns", message });
+            let dropped = (first..first + n_dropped).collect();
+            events.push(Event::Notice { code: "dropped-turns", message, dropped });
         }
-        Ok(Ready { called: (self.clock)(), tokens, start, events })
+        Ok(Fitted { messages, tokens, start, events })
     }
 
-    fn check_fits(&self, n_tokens: usize) -> Result<()> {
+    pub(super) fn check_fits(&self, n_tokens: usize) -> Result<()> {
         if n_tokens < self.runtime.info().context_length { Ok(()) } else { Err(self.overflow(n_tokens)) }
     }
 

@@ -50,12 +50,22 @@ pub enum Event {
         code: &'static str,
         /// For people.
         message: String,
+        /// With `dropped-turns`: the places in `messages` of those that were left out.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        dropped: Vec<usize>,
     },
     /// The reply is over.
     Done {
         /// All of it.
         result: ReplyResult,
     },
+}
+
+impl Event {
+    /// A notice with nothing but its words.
+    pub(super) fn notice(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Notice { code, message: message.into(), dropped: Vec::new() }
+    }
 }
 
 /// Why a reply ended.

@@ -10,7 +10,7 @@ use crate::model::{Config, RuntimeInfo};
 pub struct ModelInfo {
     /// The model's own name, else its architecture.
     pub name: String,
-    /// `"qwen3"`.
+    /// As its file names it: `"qwen3"`, …
     pub architecture: String,
     /// Weights of the network.
     pub parameters: u64,
@@ -39,7 +39,7 @@ impl ModelInfo {
         Self {
             name: config.name.clone().unwrap_or_else(|| config.architecture.clone()),
             architecture: config.architecture.clone(),
-            parameters: parameters(config),
+            parameters: config.parameters(),
             quantization: runtime.quantization.name(),
             context_length: runtime.context_length,
             max_context_length: config.max_context,
@@ -49,40 +49,5 @@ impl ModelInfo {
             weight_bytes: runtime.weight_bytes,
             kv_cache_bytes: runtime.kv_cache_bytes,
         }
-    }
-}
-
-/// The elements of all weights.
-fn parameters(config: &Config) -> u64 {
-    let wide = |n: usize| n as u64;
-    let (hidden, head) = (wide(config.hidden), wide(config.head_dim));
-    let attention = hidden * head * (2 * wide(config.heads) + 2 * wide(config.kv_heads)) + 2 * head;
-    let layer = attention + 3 * hidden * wide(config.intermediate) + 2 * hidden;
-    let embeddings = if config.tied { 1 } else { 2 };
-    embeddings * wide(config.vocab) * hidden + wide(config.layers) * layer + hidden
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_of_qwen3_0_6b() {
-        let config = Config {
-            architecture: "qwen3".to_owned(),
-            name: None,
-            layers: 28,
-            hidden: 1024,
-            intermediate: 3072,
-            heads: 16,
-            kv_heads: 8,
-            head_dim: 128,
-            vocab: 151_936,
-            rms_eps: 1e-6,
-            rope_theta: 1e6,
-            max_context: 40_960,
-            tied: true,
-        };
-        assert_eq!(parameters(&config), 596_049_920);
     }
 }

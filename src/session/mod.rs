@@ -4,11 +4,15 @@
 mod engine;
 mod event;
 mod info;
+mod loops;
 mod options;
 mod pool;
 mod reply;
+mod saved;
 mod step;
 mod stop;
+mod structure;
+mod warm;
 
 pub use engine::{Clock, Engine};
 pub use event::{Event, FinishReason, ReplyResult, Timings, TokenLogprob, TokenLogprobs, Usage};

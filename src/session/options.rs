@@ -1,12 +1,14 @@
 //! Options of a call: JSON in the shapes of the API, strictly checked; an error names the option, the value and the
 //! range.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::chat::json::kind_of;
 use crate::chat::presets::Preset;
 use crate::chat::template::Settings;
 use crate::error::{Error, Result};
+use crate::grammar::Format;
 use crate::sampling::Sampling;
 
 /// What a call may say; what is absent stays none until the mode is known.
@@ -14,9 +16,14 @@ use crate::sampling::Sampling;
 pub(super) struct Options {
     pub(super) settings: Settings,
     pub(super) thinking_budget: Option<usize>,
+    /// Thinking that goes in circles is closed.
+    pub(super) loop_guard: bool,
     pub(super) max_tokens: Option<usize>,
     pub(super) stop: Vec<String>,
     pub(super) drop_oldest_turns: bool,
+    /// What the answer must be.
+    pub(super) format: Option<Format>,
+    pub(super) tool_choice: ToolChoice,
     pub(super) seed: Option<u64>,
     /// Log probabilities are wanted, and of so many of the likeliest tokens.
     pub(super) logprobs: Option<usize>,
@@ -30,8 +37,21 @@ pub(super) struct Options {
     logit_bias: Vec<(u32, f32)>,
 }
 
+/// Whether the answer is to call a tool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum ToolChoice {
+    /// As the model likes.
+    #[default]
+    Auto,
+    /// At least one.
+    Required,
+    /// This one, once.
+    Named(String),
+}
+
 /// Which call the options are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) enum Call {
     /// A conversation: every option.
     Chat,
@@ -51,7 +71,7 @@ impl Options {
             Value::Object(fields) => fields,
             other => return Err(Error::invalid(format!("options: expected an object, got {}", kind_of(other)))),
         };
-        let mut options = Self::default();
+        let mut options = Self { loop_guard: true, ..Self::default() };
         let mut without_tools = false;
         let mut top_logprobs = None;
         for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
@@ -69,15 +89,17 @@ impl Options {
                 "maxTokens" => options.max_tokens = Some(integer(name, value, 1, MAX_INTEGER)? as usize),
                 "stop" => options.stop = stop(value)?,
                 "thinkingBudget" => options.thinking_budget = Some(integer(name, value, 0, MAX_INTEGER)? as usize),
+                "loopGuard" => options.loop_guard = boolean(name, value)?,
                 "logprobs" => options.logprobs = boolean(name, value)?.then_some(0),
                 "topLogprobs" => top_logprobs = Some(integer(name, value, 0, 20)? as usize),
-                "responseFormat" => response_format(value)?,
+                "responseFormat" => options.format = response_format(value)?,
                 "enableThinking" => options.settings.enable_thinking = boolean(name, value)?,
                 _ if call == Call::Complete => return Err(unknown(name)),
                 "addGenerationPrompt" => options.settings.add_generation_prompt = boolean(name, value)?,
                 "continueFinalMessage" => options.settings.continue_final_message = boolean(name, value)?,
                 "tools" => options.settings.tools = tools(value)?,
-                "toolChoice" => without_tools = tool_choice(value)?,
+                "toolChoice" if value == "none" => without_tools = true,
+                "toolChoice" => options.tool_choice = tool_choice(value)?,
                 "onContextOverflow" => {
                     options.drop_oldest_turns = match value.as_str() {
                         Some("error") => false,
@@ -91,6 +113,7 @@ impl Options {
         if without_tools {
             options.settings.tools.clear();
         }
+        options.check_tool_choice()?;
         match (top_logprobs, &mut options.logprobs) {
             (Some(top), Some(logprobs)) => *logprobs = top,
             (Some(top @ 1..), None) => {
@@ -99,6 +122,25 @@ impl Options {
             _ => {}
         }
         Ok(options)
+    }
+
+    /// The tools' names and the schemas of their arguments.
+    pub(super) fn tools(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let functions = self.settings.tools.iter().map(|tool| &tool["function"]);
+        functions.map(|function| (function["name"].as_str().unwrap_or_default(), &function["parameters"]))
+    }
+
+    fn check_tool_choice(&self) -> Result<()> {
+        let known = match &self.tool_choice {
+            ToolChoice::Auto => true,
+            ToolChoice::Required => !self.settings.tools.is_empty(),
+            ToolChoice::Named(name) => self.tools().any(|(tool, _)| tool == name),
+        };
+        if known {
+            return Ok(());
+        }
+        let names: Vec<&str> = self.tools().map(|(name, _)| name).collect();
+        Err(Error::invalid(format!("toolChoice: expected a tool that tools has, which are {names:?}")))
     }
 
     /// How to draw: what was asked for, else what the mode's preset says.
@@ -203,25 +245,35 @@ fn tools(value: &Value) -> Result<Vec<Value>> {
         .collect()
 }
 
-/// Whether tools are to be left out.
-fn tool_choice(value: &Value) -> Result<bool> {
-    match value.as_str() {
-        Some("auto") => Ok(false),
-        Some("none") => Ok(true),
-        Some("required") => Err(expected("toolChoice", "'auto' or 'none' (others are not supported yet)", value)),
-        None if value.is_object() => {
-            Err(expected("toolChoice", "'auto' or 'none' (others are not supported yet)", value))
-        }
-        _ => Err(expected("toolChoice", "'auto' or 'none'", value)),
+/// A word, or a tool by its name, in this API's or in OpenAI's shape.
+fn tool_choice(value: &Value) -> Result<ToolChoice> {
+    let name = value.get("name").or_else(|| value.get("function")?.get("name"));
+    match (value.as_str(), name.and_then(Value::as_str)) {
+        (Some("auto"), _) => Ok(ToolChoice::Auto),
+        (Some("required"), _) => Ok(ToolChoice::Required),
+        (None, Some(name)) => Ok(ToolChoice::Named(name.to_owned())),
+        _ => Err(expected("toolChoice", "'auto', 'none', 'required' or { name }", value)),
     }
 }
 
-/// Plain text is all there is.
-fn response_format(value: &Value) -> Result<()> {
-    match value.get("type").and_then(Value::as_str) {
-        Some("text") => Ok(()),
-        _ => Err(expected("responseFormat", "{ type: 'text' } (others are not supported yet)", value)),
-    }
+/// The form of the answer; none for plain text. A schema may stand where OpenAI has it.
+fn response_format(value: &Value) -> Result<Option<Format>> {
+    let text = |field: &str| value.get(field).and_then(Value::as_str).map(str::to_owned);
+    let format = match value.get("type").and_then(Value::as_str) {
+        Some("text") => return Ok(None),
+        Some("json_object") => Some(Format::Json { schema: serde_json::json!({ "type": "object" }) }),
+        Some("json_schema") => value
+            .get("schema")
+            .or_else(|| value.get("json_schema")?.get("schema"))
+            .filter(|schema| schema.is_object() || schema.is_boolean())
+            .map(|schema| Format::Json { schema: schema.clone() }),
+        Some("regex") => text("pattern").map(|pattern| Format::Regex { pattern }),
+        Some("grammar") => text("grammar").map(|grammar| Format::Lark { grammar }),
+        _ => None,
+    };
+    let range = "{ type: 'text' | 'json_object' }, { type: 'json_schema', schema }, { type: 'regex', pattern } or \
+        { type: 'grammar', grammar }";
+    format.map(Some).ok_or_else(|| expected("responseFormat", range, value))
 }
 
 #[cfg(test)]
@@ -268,18 +320,23 @@ mod tests {
             (json!({ "logitBias": { "1000": 1 } }), "logitBias: expected token ids from 0 to 999, got \"1000\""),
             (json!({ "logitBias": { "9": 101 } }), "logitBias[9]: expected a number from -100 to 100, got 101"),
             (json!({ "tools": [{}] }), "tools[0]: expected { type: 'function', function: { name, … } }, got {}"),
+            (json!({ "toolChoice": "required" }), "toolChoice: expected a tool that tools has, which are []"),
             (
-                json!({ "toolChoice": "required" }),
-                "toolChoice: expected 'auto' or 'none' (others are not supported yet), got \"required\"",
+                json!({ "toolChoice": { "name": "g" }, "tools": [{ "name": "f" }] }),
+                "toolChoice: expected a tool that tools has, which are [\"f\"]",
             ),
-            (json!({ "toolChoice": "maybe" }), "toolChoice: expected 'auto' or 'none', got \"maybe\""),
+            (
+                json!({ "toolChoice": "maybe" }),
+                "toolChoice: expected 'auto', 'none', 'required' or { name }, got \"maybe\"",
+            ),
             (json!({ "onContextOverflow": 1 }), "onContextOverflow: expected 'error' or 'dropOldestTurns', got 1"),
             (json!({ "logprobs": 1 }), "logprobs: expected true or false, got 1"),
             (json!({ "topLogprobs": 21, "logprobs": true }), "topLogprobs: expected an integer from 0 to 20, got 21"),
             (json!({ "topLogprobs": 2 }), "topLogprobs: expected logprobs: true beside it, got 2 alone"),
             (
-                json!({ "responseFormat": { "type": "json_object" } }),
-                "responseFormat: expected { type: 'text' } (others are not supported yet), got {\"type\":\"json_object\"}",
+                json!({ "responseFormat": { "type": "json_schema", "schema": 3 } }),
+                "responseFormat: expected { type: 'text' | 'json_object' }, { type: 'json_schema', schema }, { type: \
+                 'regex', pattern } or { type: 'grammar', grammar }, got {\"type\":\"json_schema\",\"schema\":3}",
             ),
         ];
         for (value, message) in cases {
@@ -297,5 +354,25 @@ mod tests {
         assert_eq!(options.settings.tools, [wrapped.clone(), wrapped.clone()]);
         let none = read(json!({ "toolChoice": "none", "tools": [wrapped] })).unwrap();
         assert!(none.settings.tools.is_empty());
+    }
+
+    #[test]
+    fn forms_of_the_answer_are_read_in_both_shapes() {
+        let format = |value: Value| read(json!({ "responseFormat": value })).unwrap().format;
+        let schema = json!({ "type": "array" });
+        let json = Some(Format::Json { schema: schema.clone() });
+        assert_eq!(format(json!({ "type": "json_schema", "schema": schema })), json);
+        assert_eq!(format(json!({ "type": "json_schema", "json_schema": { "name": "x", "schema": schema } })), json);
+        let object = Some(Format::Json { schema: json!({ "type": "object" }) });
+        assert_eq!(format(json!({ "type": "json_object" })), object);
+        assert_eq!(format(json!({ "type": "regex", "pattern": "a" })), Some(Format::Regex { pattern: "a".into() }));
+        let lark = Some(Format::Lark { grammar: "start: \"a\"".into() });
+        assert_eq!(format(json!({ "type": "grammar", "grammar": "start: \"a\"" })), lark);
+        assert_eq!(format(json!({ "type": "text" })), None);
+        let choice =
+            |value: Value| read(json!({ "toolChoice": value, "tools": [{ "name": "f" }] })).unwrap().tool_choice;
+        assert_eq!(choice(json!("required")), ToolChoice::Required);
+        assert_eq!(choice(json!({ "name": "f" })), ToolChoice::Named("f".into()));
+        assert_eq!(choice(json!({ "type": "function", "function": { "name": "f" } })), ToolChoice::Named("f".into()));
     }
 }

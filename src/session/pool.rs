@@ -48,6 +48,19 @@ impl Pool {
         Ok(index)
     }
 
+    /// The same sequence once more, unless it is in use or has been since `last_use`.
+    pub(super) fn take_again(&mut self, index: usize, last_use: u64) -> bool {
+        let slot = &mut self.slots[index];
+        let free = !slot.busy && slot.last_use == last_use;
+        slot.busy |= free;
+        free
+    }
+
+    /// When a sequence was acquired.
+    pub(super) fn last_use(&self, index: usize) -> u64 {
+        self.slots[index].last_use
+    }
+
     /// Hands a sequence back.
     pub(super) fn release(&mut self, index: usize) {
         self.slots[index].busy = false;

@@ -1,9 +1,15 @@
 //! One reply in the making: its tokens, what they said so far, and what ends it. The engine moves it on.
 
 use super::event::{Event, FinishReason, ReplyResult, Timings, TokenLogprob, TokenLogprobs, Usage};
+use super::loops::LoopGuard;
+use super::saved::Origin;
 use super::stop::StopFilter;
+use super::structure::Structure;
+use super::warm::History;
 use crate::chat::ToolCall;
 use crate::chat::reply::{Event as Said, Parser};
+use crate::error::Result;
+use crate::grammar::TokenSet;
 use crate::sampling::{Sampler, Sampling, log_probabilities};
 use crate::tokenizer::{Decoder, Tokenizer};
 
@@ -23,8 +29,10 @@ pub(super) enum Phase {
 pub(super) enum Turn {
     /// It does not.
     GoOn,
-    /// The thinking has used its budget.
+    /// The thinking has used its budget, or the model ended the reply in it though an answer of some form is due.
     CloseThinking,
+    /// The thinking is over and an answer of some form is due.
+    Answer,
     /// The reply is over.
     Finish(FinishReason),
 }
@@ -68,6 +76,8 @@ pub struct Reply {
     pub(super) sampling: Sampling,
     pub(super) max_tokens: usize,
     pub(super) thinking_budget: Option<usize>,
+    /// Unless it is switched off.
+    pub(super) loop_guard: Option<LoopGuard>,
     pub(super) phase: Phase,
     pub(super) requests: Requests,
     pub(super) times: Times,
@@ -79,6 +89,12 @@ pub struct Reply {
     pub(super) stopped: bool,
     /// Events of no device work, which go out with the next step.
     pub(super) waiting: Vec<Event>,
+    /// What it began with, to be saved.
+    pub(super) origin: Origin,
+    /// What it answers, if that is a conversation.
+    pub(super) history: Option<History>,
+    /// Places in the reply of tokens that were not drawn.
+    pub(super) forced: Vec<usize>,
     /// What the ids of this reply's tool calls begin with.
     pub(super) call_prefix: String,
     pub(super) decoder: Decoder,
@@ -88,6 +104,8 @@ pub struct Reply {
     pub(super) tool_calls: Vec<ToolCall>,
     /// How many of the likeliest tokens to tell of, if log probabilities are wanted.
     pub(super) top_logprobs: Option<usize>,
+    /// What the answer has to keep to.
+    pub(super) structure: Option<Structure>,
     /// Draws where the device does not; none until then, and after a token was forced.
     pub(super) sampler: Option<Sampler>,
     pub(super) logprobs: Vec<TokenLogprobs>,
@@ -104,32 +122,72 @@ impl Reply {
         &self.tokens[self.prompt_tokens..]
     }
 
-    /// Takes in a token the device drew.
-    pub(super) fn take(&mut self, tokenizer: &Tokenizer, eos: &[u32], id: u32, events: &mut Vec<Event>) -> Turn {
+    /// Whether the device must not run ahead.
+    pub(super) fn is_drawn_singly(&self) -> bool {
+        self.top_logprobs.is_some() || self.structure.as_ref().is_some_and(Structure::holds)
+    }
+
+    /// The tokens that may come next; none for all.
+    pub(super) fn allowed(&mut self) -> Result<Option<&TokenSet>> {
+        self.structure.as_mut().filter(|structure| structure.holds()).map(Structure::allowed).transpose()
+    }
+
+    /// Takes in a token that was drawn.
+    pub(super) fn take(
+        &mut self,
+        tokenizer: &Tokenizer,
+        eos: &[u32],
+        id: u32,
+        events: &mut Vec<Event>,
+    ) -> Result<Turn> {
+        let was_thinking = self.parser.is_thinking();
+        if was_thinking && self.structure.is_some() && eos.contains(&id) {
+            return Ok(Turn::CloseThinking);
+        }
         self.tokens.push(id);
+        if let Some(structure) = &mut self.structure {
+            structure.accept(id)?;
+        }
         if eos.contains(&id) {
-            return Turn::Finish(FinishReason::Stop);
+            return Ok(Turn::Finish(FinishReason::Stop));
         }
         self.say(tokenizer, id, events);
         if self.stopped {
-            return Turn::Finish(FinishReason::Stop);
+            return Ok(Turn::Finish(FinishReason::Stop));
         }
         if self.drawn().len() >= self.max_tokens {
-            return Turn::Finish(FinishReason::Length);
+            return Ok(Turn::Finish(FinishReason::Length));
         }
-        match self.thinking_budget {
-            Some(budget) if self.parser.is_thinking() && self.thinking_tokens >= budget => Turn::CloseThinking,
-            _ => Turn::GoOn,
+        if was_thinking && !self.parser.is_thinking() && self.structure.is_some() {
+            return Ok(Turn::Answer);
         }
+        if !self.parser.is_thinking() {
+            return Ok(Turn::GoOn);
+        }
+        if self.thinking_budget.is_some_and(|budget| self.thinking_tokens >= budget) {
+            return Ok(Turn::CloseThinking);
+        }
+        if self.loop_guard.as_mut().is_some_and(|guard| guard.push(id)) {
+            let message = "the thinking repeated itself over and over and was closed";
+            events.push(Event::notice("thinking-loop", message));
+            return Ok(Turn::CloseThinking);
+        }
+        Ok(Turn::GoOn)
     }
 
-    /// Draws a token from its logits and takes it in, keeping how likely it was.
-    pub(super) fn draw(&mut self, tokenizer: &Tokenizer, eos: &[u32], logits: &[f32], events: &mut Vec<Event>) -> Turn {
+    /// Draws a token from its logits, keeping how likely it was if that is wanted.
+    pub(super) fn draw(&mut self, tokenizer: &Tokenizer, eos: &[u32], logits: &[f32]) -> Result<u32> {
+        let known = |id: &u32| (*id as usize) < logits.len();
+        let allowed: Option<Vec<u32>> = self.allowed()?.map(|allowed| allowed.ids().filter(known).collect());
         let (prompt, drawn) = self.tokens.split_at(self.prompt_tokens);
         let sampler = self.sampler.get_or_insert_with(|| Sampler::new(self.sampling.clone(), prompt, drawn));
-        let id = sampler.draw(logits);
-        if !self.parser.is_thinking() && !self.parser.is_tag(id) && !eos.contains(&id) {
-            let (logprob, top) = log_probabilities(logits, id, self.top_logprobs.unwrap_or(0));
+        let id = match allowed {
+            Some(allowed) => sampler.draw_among(logits, allowed),
+            None => sampler.draw(logits),
+        };
+        let is_answer = !self.parser.is_thinking() && !self.parser.is_tag(id) && !eos.contains(&id);
+        if let Some(top) = self.top_logprobs.filter(|_| is_answer) {
+            let (logprob, top) = log_probabilities(logits, id, top);
             let told = |(token_id, logprob): (u32, f32)| {
                 let token = String::from_utf8_lossy(tokenizer.token_bytes(token_id)).into_owned();
                 TokenLogprob { token, token_id, logprob }
@@ -137,12 +195,16 @@ impl Reply {
             let top_logprobs = top.into_iter().map(told).collect();
             self.logprobs.push(TokenLogprobs { token: told((id, logprob)), top_logprobs });
         }
-        self.take(tokenizer, eos, id, events)
+        Ok(id)
     }
 
-    /// Adds a token that was not drawn.
+    /// Adds a token that was not drawn: it belongs to the end of the thinking.
     pub(super) fn force(&mut self, tokenizer: &Tokenizer, id: u32, events: &mut Vec<Event>) {
+        self.forced.push(self.drawn().len());
         self.tokens.push(id);
+        if let Some(structure) = &mut self.structure {
+            structure.answer();
+        }
         self.sampler = None;
         let thought = self.thinking_tokens;
         self.say(tokenizer, id, events);
@@ -200,10 +262,10 @@ impl Reply {
                     self.tool_calls.push(call.clone());
                     events.push(Event::ToolCall { index, call });
                 }
-                Said::MalformedToolCall { index } => events.push(Event::Notice {
-                    code: "malformed-tool-call",
-                    message: format!("tool call {index} could not be read; its text follows as content"),
-                }),
+                Said::MalformedToolCall { index } => events.push(Event::notice(
+                    "malformed-tool-call",
+                    format!("tool call {index} could not be read; its text follows as content"),
+                )),
             }
         }
     }

@@ -4,6 +4,7 @@ use super::engine::Engine;
 use super::event::{Event, FinishReason};
 use super::reply::{Phase, Reply, Turn};
 use crate::error::Result;
+use crate::grammar::TokenSet;
 use crate::model::DecodePlan;
 
 impl Engine {
@@ -36,18 +37,52 @@ impl Engine {
         if reply.drawn().len() >= reply.max_tokens {
             return self.end(reply, FinishReason::Length, events);
         }
-        if reply.top_logprobs.is_some() {
-            // Logits are wanted, so the device cannot run ahead: it reads what was drawn here, one token at a time.
-            let logits = self.runtime.logits(self.pool.slot(reply.slot).id).await?;
-            reply.times.note_token((self.clock)());
-            let turn = reply.draw(&self.tokenizer, &self.eos, &logits, events);
-            return self.turn(reply, turn, events);
+        if reply.is_drawn_singly() {
+            return self.draw_one(reply, events).await;
         }
+        self.start_decode(reply)
+    }
+
+    /// One token at a time, where the device does not know what is wanted. Tokens that a form leaves no choice in need no
+    /// logits, and are read together.
+    async fn draw_one(&mut self, reply: &mut Reply, events: &mut Vec<Event>) -> Result<()> {
+        while let Some(id) = reply.allowed()?.and_then(TokenSet::only).filter(|_| reply.top_logprobs.is_none()) {
+            self.leave_decode(reply)?;
+            reply.times.note_token((self.clock)());
+            match reply.take(&self.tokenizer, &self.eos, id, events)? {
+                Turn::GoOn if reply.is_drawn_singly() => {}
+                turn => return self.turn(reply, turn, events),
+            }
+        }
+        let slot = self.pool.slot(reply.slot);
+        if reply.phase == Phase::Prefill && slot.tokens.len() < reply.tokens.len() {
+            return Ok(());
+        }
+        let sequence = slot.id;
+        let id = if reply.top_logprobs.is_some() {
+            let logits = self.runtime.logits(sequence).await?;
+            reply.draw(&self.tokenizer, &self.eos, &logits)?
+        } else {
+            if reply.phase == Phase::Prefill {
+                self.start_decode(reply)?;
+            }
+            let allowed = reply.allowed()?.cloned().unwrap_or_default();
+            match self.runtime.next_among(sequence, &allowed.0).await?.first() {
+                Some(&id) => id,
+                None => return self.end(reply, FinishReason::Length, events),
+            }
+        };
+        reply.times.note_token((self.clock)());
+        let turn = reply.take(&self.tokenizer, &self.eos, id, events)?;
+        self.turn(reply, turn, events)
+    }
+
+    fn start_decode(&mut self, reply: &mut Reply) -> Result<()> {
         let plan = DecodePlan {
             sampling: reply.sampling.clone(),
             prompt: reply.tokens[..reply.prompt_tokens].to_vec(),
             reply: reply.drawn().to_vec(),
-            stop: self.eos.clone(),
+            stop: self.stop_tokens(reply),
             max_tokens: reply.max_tokens - reply.drawn().len(),
         };
         self.runtime.decode(self.pool.slot(reply.slot).id, plan)?;
@@ -55,7 +90,26 @@ impl Engine {
         Ok(())
     }
 
+    /// Ends a running decode: what the device drew beyond the reply is dropped.
+    fn leave_decode(&mut self, reply: &mut Reply) -> Result<()> {
+        if reply.phase == Phase::Decode {
+            self.pool.slot(reply.slot).tokens = reply.tokens.clone();
+            self.pool.settle(&mut *self.runtime, reply.slot, reply.tokens.len())?;
+            reply.phase = Phase::Prefill;
+        }
+        Ok(())
+    }
+
+    /// Tokens after which the device must not go on by itself.
+    fn stop_tokens(&self, reply: &Reply) -> Vec<u32> {
+        let form_follows = reply.structure.is_some();
+        self.eos.iter().copied().chain(self.tags.end_think.filter(|_| form_follows)).collect()
+    }
+
     async fn advance_decode(&mut self, reply: &mut Reply, events: &mut Vec<Event>) -> Result<()> {
+        if reply.is_drawn_singly() {
+            return self.draw_one(reply, events).await;
+        }
         let drawn = self.runtime.next(self.pool.slot(reply.slot).id).await?;
         if drawn.is_empty() {
             return self.end(reply, FinishReason::Length, events);
@@ -63,7 +117,7 @@ impl Engine {
         let now = (self.clock)();
         for id in drawn {
             reply.times.note_token(now);
-            let turn = reply.take(&self.tokenizer, &self.eos, id, events);
+            let turn = reply.take(&self.tokenizer, &self.eos, id, events)?;
             if turn != Turn::GoOn {
                 return self.turn(reply, turn, events);
             }
@@ -75,12 +129,12 @@ impl Engine {
         match turn {
             Turn::GoOn => Ok(()),
             Turn::CloseThinking => self.close_thinking(reply, events),
+            Turn::Answer => self.go_on_with(reply, self.tokenizer.encode_text("\n\n")?, events),
             Turn::Finish(reason) => self.end(reply, reason, events),
         }
     }
 
-    /// Closes an open thinking block as the model would, or puts an empty one where it might have begun; what the device
-    /// drew beyond is dropped.
+    /// Closes an open thinking block as the model would, or puts an empty one where it might have begun.
     fn close_thinking(&mut self, reply: &mut Reply, events: &mut Vec<Event>) -> Result<()> {
         let (Some(think), Some(end_think)) = (self.tags.think, self.tags.end_think) else { return Ok(()) };
         let not_begun = reply.starts_empty && reply.drawn().is_empty();
@@ -97,11 +151,12 @@ impl Engine {
         closing.extend(self.tokenizer.encode_text(newlines)?);
         closing.push(end_think);
         closing.extend(self.tokenizer.encode_text("\n\n")?);
-        if reply.phase == Phase::Decode {
-            self.pool.slot(reply.slot).tokens = reply.tokens.clone();
-            self.pool.settle(&mut *self.runtime, reply.slot, reply.tokens.len())?;
-            reply.phase = Phase::Prefill;
-        }
+        self.go_on_with(reply, closing, events)
+    }
+
+    /// Adds tokens that were not drawn, with which the thinking is over; what the device drew beyond is dropped.
+    fn go_on_with(&mut self, reply: &mut Reply, mut closing: Vec<u32>, events: &mut Vec<Event>) -> Result<()> {
+        self.leave_decode(reply)?;
         closing.truncate(reply.max_tokens - reply.drawn().len());
         for id in closing {
             reply.force(&self.tokenizer, id, events);
@@ -118,6 +173,13 @@ impl Engine {
         self.pool.settle(&mut *self.runtime, reply.slot, held)?;
         self.pool.release(reply.slot);
         reply.finish(reason, (self.clock)(), events);
+        // An aborted reply may be said again, and what was called is not history before it is answered.
+        if let Some(Event::Done { result }) = events.last()
+            && reason != FinishReason::Abort
+            && result.tool_calls.is_empty()
+        {
+            self.look_ahead(reply, &result.content);
+        }
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The device of the CPU build.
 
-use super::DEFAULT_CONTEXT;
+use super::engine::DEFAULT_CONTEXT;
 use crate::cpu::Sink;
 use crate::error::Result;
 use crate::model::SinkFactory;

@@ -1,6 +1,6 @@
 //! The device of the WebGPU build.
 
-use super::DEFAULT_CONTEXT;
+use super::engine::DEFAULT_CONTEXT;
 use crate::error::Result;
 use crate::gpu::{Device, Sink, self_test};
 use crate::model::SinkFactory;

@@ -1,218 +1,23 @@
-//! The edge: JavaScript values in and out, on the device this build is for. A worker calls it; no call may be made into
-//! an object while one of its promises is pending.
+//! The edge: JavaScript values in and out. One source for three builds: an engine for each device, and the grammars that
+//! either of them fetches when a reply has to keep to a form.
 
 #[cfg(all(feature = "cpu", not(feature = "gpu")))]
 mod cpu;
+#[cfg(any(feature = "gpu", feature = "cpu"))]
+mod engine;
 #[cfg(feature = "gpu")]
 mod gpu;
+#[cfg(feature = "grammar")]
+mod grammar;
+#[cfg(any(feature = "gpu", feature = "cpu"))]
+mod grammars;
+mod thrown;
+#[cfg(any(feature = "gpu", feature = "cpu"))]
 mod values;
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
-use wasm_bindgen::prelude::*;
-
-#[cfg(all(feature = "cpu", not(feature = "gpu")))]
-use self::cpu as device;
-#[cfg(feature = "gpu")]
-use self::gpu as device;
-use self::values::{from_js, thrown, to_js};
-use crate::error::{Error, Result};
-use crate::{model, session};
-
-/// What JavaScript functions return: the value, or what they throw.
-type JsResult<T> = std::result::Result<T, JsValue>;
-
-/// Positions of KV cache when the caller does not say, at most the model's own.
-const DEFAULT_CONTEXT: usize = 4096;
-
-#[wasm_bindgen]
-extern "C" {
-    /// Milliseconds on a clock that only goes forward.
-    #[wasm_bindgen(js_namespace = performance)]
-    fn now() -> f64;
-}
+use wasm_bindgen::prelude::wasm_bindgen;
 
 #[wasm_bindgen(start)]
 fn start() {
     console_error_panic_hook::set_once();
-}
-
-/// Takes the bytes of a model in order.
-#[wasm_bindgen]
-pub struct Loader {
-    loader: model::Loader,
-}
-
-#[wasm_bindgen]
-impl Loader {
-    /// Takes the device and says what will come: `{ format: 'gguf' | 'safetensors', contextLength?, insist, kernels?, configJson?,
-    /// tokenizerJson? }`, the last two with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`.
-    pub async fn open(options: JsValue) -> JsResult<Loader> {
-        let tokenizer = js_sys::Reflect::get(&options, &"tokenizerJson".into())?;
-        let tokenizer = tokenizer.dyn_ref::<js_sys::Uint8Array>().map(js_sys::Uint8Array::to_vec);
-        // Bytes are no JSON: they have been taken out above.
-        let rest = js_sys::Object::assign(&js_sys::Object::new(), options.unchecked_ref());
-        js_sys::Reflect::delete_property(&rest, &"tokenizerJson".into())?;
-        let options = from_js("options", &rest).map_err(thrown)?;
-        let loader = open(&options, tokenizer).await.map_err(thrown)?;
-        Ok(Loader { loader })
-    }
-
-    /// The next bytes of the current file.
-    pub fn push(&mut self, bytes: &[u8]) -> JsResult<()> {
-        self.loader.push(bytes).map_err(thrown)
-    }
-
-    /// What follows belongs to the next file of a split model.
-    #[wasm_bindgen(js_name = nextFile)]
-    pub fn next_file(&mut self) -> JsResult<()> {
-        self.loader.next_file().map_err(thrown)
-    }
-
-    /// Every byte has been pushed: the model. The loader is gone, whether this succeeds or not.
-    pub async fn finish(self) -> JsResult<Engine> {
-        let engine = finish(self.loader).await.map_err(thrown)?;
-        Ok(Engine { engine, replies: BTreeMap::new(), next_reply: 0 })
-    }
-}
-
-async fn open(options: &Value, tokenizer: Option<Vec<u8>>) -> Result<model::Loader> {
-    let context_length = match &options["contextLength"] {
-        Value::Null => None,
-        length => {
-            Some(length.as_u64().filter(|length| *length > 0).map(|length| length as usize).ok_or_else(|| {
-                Error::invalid(format!("contextLength must be a positive whole number, got {length}"))
-            })?)
-        }
-    };
-    let make_sink = device::open(options["insist"] == true, options["kernels"].as_str(), context_length).await?;
-    match options["format"].as_str() {
-        Some("gguf") => {
-            let loader = model::Loader::gguf(make_sink);
-            Ok(match tokenizer {
-                Some(json) => loader.with_tokenizer(json),
-                None => loader,
-            })
-        }
-        Some("safetensors") => {
-            let config = options["configJson"].as_str().ok_or_else(|| Error::invalid("safetensors need configJson"))?;
-            let tokenizer = tokenizer.ok_or_else(|| Error::invalid("safetensors need tokenizerJson"))?;
-            model::Loader::safetensors(config.as_bytes(), tokenizer, make_sink)
-        }
-        _ => Err(Error::invalid(format!("format must be 'gguf' or 'safetensors', got {}", options["format"]))),
-    }
-}
-
-async fn finish(loader: model::Loader) -> Result<session::Engine> {
-    session::Engine::load(loader.finish()?, Box::new(now)).await
-}
-
-/// A loaded model.
-#[wasm_bindgen]
-pub struct Engine {
-    engine: session::Engine,
-    replies: BTreeMap<u32, session::Reply>,
-    next_reply: u32,
-}
-
-#[wasm_bindgen]
-impl Engine {
-    /// What is loaded, as `model.info`.
-    pub fn info(&self) -> JsResult<JsValue> {
-        to_js(&self.engine.info())
-    }
-
-    /// The ids of a text; what spells a control token becomes it.
-    pub fn tokenize(&self, text: &str) -> JsResult<Vec<u32>> {
-        self.engine.tokenize(text).map_err(thrown)
-    }
-
-    /// The text of ids.
-    pub fn detokenize(&self, ids: &[u32]) -> String {
-        self.engine.detokenize(ids)
-    }
-
-    /// The exact prompt of a conversation.
-    #[wasm_bindgen(js_name = applyChatTemplate)]
-    pub fn apply_chat_template(&self, messages: &JsValue, options: &JsValue) -> JsResult<String> {
-        let (messages, options) = conversation(messages, options)?;
-        self.engine.apply_chat_template(&messages, &options).map_err(thrown)
-    }
-
-    /// The length of that prompt in tokens.
-    #[wasm_bindgen(js_name = countTokens)]
-    pub fn count_tokens(&self, messages: &JsValue, options: &JsValue) -> JsResult<u32> {
-        let (messages, options) = conversation(messages, options)?;
-        self.engine.count_tokens(&messages, &options).map(|count| count as u32).map_err(thrown)
-    }
-
-    /// Logits for the position after the last of the ids: `[vocabulary_size]`.
-    pub async fn logits(&mut self, ids: Vec<u32>) -> JsResult<Vec<f32>> {
-        self.engine.logits(&ids).await.map_err(thrown)
-    }
-
-    /// Starts a reply to a conversation and returns its number.
-    pub fn chat(&mut self, messages: &JsValue, options: &JsValue) -> JsResult<u32> {
-        let (messages, options) = conversation(messages, options)?;
-        let reply = self.engine.chat(&messages, &options).map_err(thrown)?;
-        Ok(self.keep(reply))
-    }
-
-    /// Starts the continuation of a text and returns its number.
-    pub fn complete(&mut self, prompt: &str, options: &JsValue) -> JsResult<u32> {
-        let options = from_js("options", options).map_err(thrown)?;
-        let reply = self.engine.complete(prompt, &options).map_err(thrown)?;
-        Ok(self.keep(reply))
-    }
-
-    /// One bounded piece of work for a reply: its next events. After `done`, or after it has thrown, the number is free.
-    pub async fn step(&mut self, reply: u32) -> JsResult<JsValue> {
-        let mut running = self.replies.remove(&reply).ok_or_else(|| unknown(reply))?;
-        let events = self.engine.step(&mut running).await.map_err(thrown)?;
-        if !running.is_done() {
-            self.replies.insert(reply, running);
-        }
-        to_js(&events)
-    }
-
-    /// Ends a reply: its next step yields `done`.
-    pub fn abort(&mut self, reply: u32) -> JsResult<()> {
-        let running = self.replies.get_mut(&reply).ok_or_else(|| unknown(reply))?;
-        self.engine.abort(running);
-        Ok(())
-    }
-
-    /// Closes a reply's thinking: its next steps answer.
-    #[wasm_bindgen(js_name = skipThinking)]
-    pub fn skip_thinking(&mut self, reply: u32) -> JsResult<()> {
-        let running = self.replies.get_mut(&reply).ok_or_else(|| unknown(reply))?;
-        self.engine.skip_thinking(running);
-        Ok(())
-    }
-
-    /// Reads a conversation into the cache ahead of the call that will need it.
-    pub async fn prefill(&mut self, messages: JsValue, options: JsValue) -> JsResult<()> {
-        let (messages, options) = conversation(&messages, &options)?;
-        self.engine.prefill(&messages, &options).await.map_err(thrown)
-    }
-}
-
-impl Engine {
-    fn keep(&mut self, reply: session::Reply) -> u32 {
-        let id = self.next_reply;
-        self.next_reply += 1;
-        self.replies.insert(id, reply);
-        id
-    }
-}
-
-fn conversation(messages: &JsValue, options: &JsValue) -> JsResult<(Value, Value)> {
-    let messages = from_js("messages", messages).map_err(thrown)?;
-    let options = from_js("options", options).map_err(thrown)?;
-    Ok((messages, options))
-}
-
-fn unknown(reply: u32) -> JsValue {
-    thrown(Error::invalid(format!("reply {reply} is over or never was")))
 }

@@ -3,9 +3,10 @@
 
 use js_sys::JSON;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use wasm_bindgen::{JsCast, JsValue};
 
+use super::thrown::{JsResult, thrown};
 use crate::error::{Error, Result};
 
 /// A plain value; `undefined` is null.
@@ -21,22 +22,12 @@ pub fn from_js(name: &str, value: &JsValue) -> Result<Value> {
 }
 
 /// An object or array as JavaScript has it; numbers stay numbers.
-pub fn to_js(value: &impl Serialize) -> std::result::Result<JsValue, JsValue> {
+pub fn to_js(value: &impl Serialize) -> JsResult<JsValue> {
     let text = serde_json::to_string(value).map_err(|error| thrown(Error::internal(error.to_string())))?;
     JSON::parse(&text)
 }
 
-/// What is thrown: the error's fields as a plain object, so that it survives any boundary.
-pub fn thrown(error: Error) -> JsValue {
-    let fields = json!({
-        "code": error.kind.code(),
-        "message": error.message,
-        "hint": error.hint,
-        "recoverable": error.kind.recoverable(),
-    });
-    JSON::parse(&fields.to_string()).unwrap_or_else(|error| error)
-}
-
-fn message_of(error: &JsValue) -> String {
+/// What a thrown value says.
+pub fn message_of(error: &JsValue) -> String {
     error.dyn_ref::<js_sys::Error>().map_or_else(|| format!("{error:?}"), |error| String::from(error.message()))
 }

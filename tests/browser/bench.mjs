@@ -1,6 +1,7 @@
 // What most tests start from: a server with the package and the fixtures, a browser, and pages that have the package as `qwen3`.
 
 import { launch, open, ROOT } from './chromium.mjs';
+import { launchFirefox } from './firefox.mjs';
 import { scriptedModel } from './scripted.mjs';
 import { serve } from './server.mjs';
 
@@ -24,12 +25,22 @@ export function serveModels(server) {
   }
 }
 
-/** Starts server and browser; a test file ends them with `stop`. */
-export async function start({ webgpu = false } = {}) {
-  const server = await serve({ '/pkg/': `${ROOT}pkg/`, '/fixtures/': `${ROOT}tests/fixtures/checkpoints/` });
+/**
+ * Starts server and browser; a test file ends them with `stop`. The browser is Chromium unless `BROWSER` says firefox. `mounts` are
+ * further folders to serve. `quotaBytes` is what the browser lets the site store, until `liftQuota` where that can be lifted.
+ */
+export async function start({ webgpu = false, mounts = {}, quotaBytes } = {}) {
+  const server = await serve({ '/pkg/': `${ROOT}pkg/`, '/fixtures/': `${ROOT}tests/fixtures/checkpoints/`, ...mounts });
   serveModels(server);
-  const context = await launch({ webgpu });
+  const context = process.env.BROWSER === 'firefox' ? await launchFirefox({ quotaBytes }) : await launch({ webgpu });
+  const setQuota = async (quotaSize) => {
+    if (process.env.BROWSER === 'firefox') return;
+    const devtools = await context.newCDPSession(await context.newPage());
+    await devtools.send('Storage.overrideQuotaForOrigin', { origin: server.url, ...(quotaSize === undefined ? {} : { quotaSize }) });
+  };
+  if (quotaBytes !== undefined) await setQuota(quotaBytes);
   return {
+    liftQuota: () => setQuota(undefined),
     async stop() {
       await context.close();
       await server.close();
@@ -37,8 +48,8 @@ export async function start({ webgpu = false } = {}) {
     server,
     context,
     /** A fresh page of the same site with the package in `globalThis.qwen3`, and `attempt` that turns a failure into data. */
-    async page() {
-      const page = await open(context, `${server.url}/blank.html`);
+    async page(path = '/blank.html') {
+      const page = await open(context, server.url + path);
       await page.evaluate(async () => {
         globalThis.qwen3 = await import('/pkg/index.js');
         globalThis.attempt = async (work) => {

@@ -134,7 +134,8 @@ describe('replies', () => {
     }, USER);
     assert.equal(skipped.content, 'Done');
     assert.ok(skipped.thinkingTokens < 2000, `${skipped.thinkingTokens} tokens of thinking`);
-    assert.deepEqual(budgeted, { thinking: ' round and round and round', content: 'Done', thinkingTokens: 5 });
+    assert.match(budgeted.thinking, /^ round and( round and| and| round)+$/);
+    assert.deepEqual([budgeted.content, budgeted.thinkingTokens], ['Done', 5]);
   });
 
   test('calls that overlap are queued, each with its own events', async () => {

@@ -31,20 +31,21 @@ function executable() {
 }
 
 /**
- * A browser with a profile of its own, which ends with it. With `webgpu` it has an adapter, on machines without a GPU
- * a software one (SwiftShader); without, it has none.
+ * A browser with a profile of its own, which ends with it, or with that of a `folder`, which stays. With `webgpu` it has
+ * an adapter, on machines without a GPU a software one (SwiftShader); without, it has none.
  */
-export async function launch({ webgpu = false, ...options } = {}) {
-  const profile = mkdtempSync(join(tmpdir(), 'qwen3-web-'));
+export async function launch({ webgpu = false, folder, args = [], ...options } = {}) {
+  const profile = folder ?? mkdtempSync(join(tmpdir(), 'qwen3-web-'));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: executable(),
-    args: ['--no-sandbox', ...(webgpu ? ['--enable-unsafe-webgpu'] : [])],
+    args: ['--no-sandbox', ...(webgpu ? ['--enable-unsafe-webgpu'] : []), ...args],
     ...options,
   });
   context.setDefaultTimeout(60_000);
   const close = context.close.bind(context);
   context.close = async () => {
     await close();
+    if (folder !== undefined) return;
     // The browser's processes may still write for a moment.
     await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
   };

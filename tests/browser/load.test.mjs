@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { ANSWER, SCRIPT, scripted, start } from './bench.mjs';
-import { rangeStart } from './server.mjs';
-import { gguf, scriptedModel } from './scripted.mjs';
+import { ANSWER, scripted, start } from './bench.mjs';
+import { gguf } from './scripted.mjs';
+import { rangeOf } from './server.mjs';
 
 const SHA256 = createHash('sha256').update(scripted).digest('hex');
 
@@ -28,12 +28,13 @@ beforeEach(() => page.evaluate(async () => {
   for (const { name } of await qwen3.listModels()) await qwen3.deleteModel(name);
 }));
 
-/** Answers with these bytes, honouring an open range, with what `change` does to the response before. */
+/** Answers with these bytes or the part that is asked for, with what `change` does to the response before. */
 function bytes(body, change = () => true) {
   return (request, response) => {
-    const from = rangeStart(request) ?? 0;
-    const headers = { 'Content-Length': body.length - from, ETag: '"v1"', ...(from > 0 ? { 'Content-Range': `bytes ${from}-${body.length - 1}/${body.length}` } : {}) };
-    if (change(request, response, from)) response.writeHead(from > 0 ? 206 : 200, headers).end(body.subarray(from));
+    const range = rangeOf(request, body.length);
+    const { from, to } = range ?? { from: 0, to: body.length };
+    const headers = { 'Content-Length': to - from, ETag: '"v1"', ...(range === undefined ? {} : { 'Content-Range': `bytes ${from}-${to - 1}/${body.length}` }) };
+    if (change(request, response)) response.writeHead(range === undefined ? 200 : 206, headers).end(body.subarray(from, to));
   };
 }
 
@@ -161,96 +162,7 @@ describe('what is kept', () => {
   });
 });
 
-/** A model of four chunks of 4 MiB, the last one not full. */
-const LONG = scriptedModel({ ...SCRIPT, unused: 14_000 });
-
-describe('interrupted downloads', () => {
-  test('a connection that breaks goes on at the next byte, without a byte twice', async () => {
-    let cuts = 0;
-    let sent = 0;
-    bench.server.routes.set('/cut.gguf', (request, response) => {
-      const from = rangeStart(request) ?? 0;
-      const rest = scripted.subarray(from);
-      const headers = { 'Content-Length': rest.length, ...(from > 0 ? { 'Content-Range': `bytes ${from}-${scripted.length - 1}/${scripted.length}` } : {}) };
-      response.writeHead(from > 0 ? 206 : 200, headers);
-      const part = cuts < 3 ? rest.subarray(0, 100_000) : rest;
-      cuts += 1;
-      sent += part.length;
-      response.write(part, () => setTimeout(() => (part === rest ? response.end() : response.destroy()), 100));
-    });
-    const content = await page.evaluate(async () => answer(await load('/cut.gguf')));
-    assert.equal(content, ANSWER);
-    assert.deepEqual([cuts, sent], [4, scripted.length]);
-  });
-
-  test('a server that ignores ranges, and one that is busy, are coped with', async () => {
-    let asked = 0;
-    bench.server.routes.set('/rude.gguf', (_, response) => {
-      asked += 1;
-      if (asked === 1) return void response.writeHead(503, { 'Retry-After': '0' }).end();
-      response.writeHead(200, { 'Content-Length': scripted.length });
-      if (asked === 2) response.write(scripted.subarray(0, 50_000), () => setTimeout(() => response.destroy(), 100));
-      else response.end(scripted);
-    });
-    assert.equal(await page.evaluate(async () => answer(await load('/rude.gguf'))), ANSWER);
-    assert.equal(asked, 3);
-  });
-
-  test('what was stored before the page closed is not fetched again', async () => {
-    let from;
-    const stop = 10 * 1024 * 1024;
-    bench.server.routes.set('/long.gguf', (request, response) => {
-      from = rangeStart(request);
-      response.writeHead(from === undefined ? 200 : 206, {
-        'Content-Length': LONG.length - (from ?? 0), ...(from === undefined ? {} : { 'Content-Range': `bytes ${from}-${LONG.length - 1}/${LONG.length}` }),
-      });
-      // The first time it stalls after two and a half chunks.
-      if (from === undefined) response.write(LONG.subarray(0, stop));
-      else response.end(LONG.subarray(from));
-    });
-    const closing = await bench.page();
-    await closing.evaluate(() => new Promise((resolve) => {
-      qwen3.loadModel('/long.gguf', { device: 'cpu', onProgress: ({ loadedBytes }) => loadedBytes >= 10 * 1024 * 1024 && setTimeout(resolve, 500) }).catch(() => undefined);
-    }));
-    await closing.close();
-    const partial = await page.evaluate(() => qwen3.listModels());
-    assert.equal(partial[0].completeBytes, 8 * 1024 * 1024);
-    assert.equal(partial[0].complete, false);
-    assert.equal(await page.evaluate(async () => answer(await load('/long.gguf', { cache: 'indexeddb' }))), ANSWER);
-    assert.equal(from, 8 * 1024 * 1024);
-  });
-
-  test('a disk that is full is told with numbers, what is stored stays, and with more room the download goes on', async (t) => {
-    // In a browser of its own: what was deleted before still counts for a while.
-    const full = await start();
-    t.after(() => full.stop());
-    const starts = [];
-    full.server.routes.set('/large.gguf', (request, response) => {
-      starts.push(rangeStart(request) ?? 0);
-      bytes(LONG)(request, response);
-    });
-    const fullPage = await full.page();
-    const devtools = await full.context.newCDPSession(fullPage);
-    const origin = full.server.url;
-    const load = () => fullPage.evaluate(async () => ({
-      outcome: await attempt(async () => {
-        const model = await qwen3.loadModel('/large.gguf', { device: 'cpu' });
-        const { content } = await model.chat([{ role: 'user', content: 'hi' }]);
-        return content;
-      }),
-      stored: await qwen3.listModels(),
-    }));
-    await devtools.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 6_000_000 });
-    const { outcome: failure, stored: [partial] } = await load();
-    await devtools.send('Storage.overrideQuotaForOrigin', { origin });
-    assert.equal(failure.code, 'quota-exceeded', JSON.stringify(failure));
-    assert.match(failure.message, /\d+ bytes, and \d+ are used/);
-    assert.match(failure.hint, /deleteModel/);
-    assert.deepEqual([partial.completeBytes, partial.complete], [4 * 1024 * 1024, false]);
-    const { outcome, stored: [whole] } = await load();
-    assert.deepEqual([outcome.value, whole.complete, starts], [ANSWER, true, [0, 4 * 1024 * 1024]]);
-  });
-
+describe('a load that is given up', () => {
   test('a signal ends a load, keeps what is stored, and the next load works', async () => {
     const failure = await page.evaluate(async () => {
       const controller = new AbortController();

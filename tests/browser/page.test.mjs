@@ -1,98 +1,146 @@
-// The demo page as a person uses it: load, ask, watch it think and answer, stop, bring an own model, on a phone, and by script.
+// The demo page's chat as a person uses it: ask, watch it think and answer, stop, edit, regenerate, copy, come back later; and by script.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
-import { ANSWER, SCRIPT, scripted, serveModels } from './bench.mjs';
-import { launch, open, ROOT } from './chromium.mjs';
-import { serve } from './server.mjs';
+import { ANSWER, SCRIPT } from './bench.mjs';
+import { ask, begin, startDemo } from './demo.mjs';
 
 const SHOWN = ANSWER.replaceAll('**', '');
 
-let context;
-let server;
+let demo;
 before(async () => {
-  server = await serve({ '/sub/path/': `${ROOT}www/dist/` });
-  serveModels(server);
-  context = await launch();
+  demo = await startDemo({ permissions: ['clipboard-read', 'clipboard-write'] });
 });
-after(async () => {
-  await context?.close();
-  await server?.close();
-});
+after(() => demo?.close());
 
-/** The page with that model loaded. */
-async function demo(model, query = '') {
-  const page = await open(context, `${server.url}/sub/path/?model=${model}${query}`);
-  await page.evaluate(() => window.qwen3Demo.ready);
-  return page;
-}
-
-async function ask(page, prompt) {
-  await page.fill('#prompt', prompt);
-  await page.keyboard.press('Enter');
-}
+const answer = async (page) => (await page.locator('.answer').last().textContent()).trim();
+const stopButton = '.composer [aria-label="Stop"]';
 
 describe('the demo page', () => {
-  test('loads its own model by itself and says what that is', async () => {
-    const page = await open(context, `${server.url}/sub/path/`);
+  test('loads its own model by itself and says what that is and where it runs', async () => {
+    const page = await demo.page();
     const info = await page.evaluate(() => window.qwen3Demo.ready);
     assert.equal(info.name, 'qwen3-tiny-math:q8_0');
     assert.equal(await page.textContent('#model-name'), 'Tiny maths');
     assert.equal(await page.textContent('#model-device'), 'CPU');
-    assert.equal(await page.isVisible('#loading'), false);
-    await ask(page, 'What is 1 + 1?');
+    assert.equal(await page.isVisible('.load-strip'), false);
+    await page.waitForSelector('.device-note:not([hidden])');
+    assert.match(await page.textContent('.device-note'), /no WebGPU here, so the model runs on the processor/);
+    await page.click('.suggestions button >> nth=0');
     await page.waitForSelector('.stats');
-    assert.notEqual(await page.textContent('.answer'), '');
+    assert.notEqual(await answer(page), '');
     assert.deepEqual(page.complaints, []);
     await page.close();
   });
 
   test('thinks in a panel that folds when the answer starts, answers when told to, and shows the figures', async () => {
-    const page = await demo('/musing.gguf');
+    const page = await demo.page('/musing.gguf');
     await page.evaluate(() => {
       globalThis.open = [];
       new MutationObserver(() => {
         const thoughts = document.querySelector('.thoughts');
-        if (thoughts !== null && !thoughts.hidden) globalThis.open.push(thoughts.open);
-      }).observe(document.querySelector('#turns'), { subtree: true, childList: true, attributes: true });
+        if (thoughts !== null) globalThis.open.push(thoughts.open);
+      }).observe(document.querySelector('.turns'), { subtree: true, childList: true, attributes: true });
     });
-    await ask(page, 'Think');
+    await begin(page, 'Think');
     await page.waitForFunction(() => document.querySelector('.thoughts .text')?.textContent.length > 100);
-    await page.waitForFunction(() => /^\d.* tokens\/s$/.test(document.querySelector('#speed').textContent));
-    await page.click('.thoughts button');
+    await page.waitForFunction(() => /^\d.* tokens\/s$/.test(document.querySelector('.speed').textContent));
+    assert.match(await page.textContent('.thoughts summary'), /^Thinking · .*s · \d+ tokens$/);
+    await page.click('text=Answer now');
     await page.waitForSelector('.stats');
     const states = (await page.evaluate(() => globalThis.open)).filter((state, index, all) => state !== all[index - 1]);
     assert.deepEqual(states, [true, false]);
     assert.match(await page.textContent('.thoughts summary'), /^Thought for .* · \d+ tokens$/);
-    assert.equal(await page.textContent('.answer'), 'Done\n');
+    assert.equal(await answer(page), 'Done');
     assert.match(await page.textContent('.stats'), /tokens\/s · first token after .* tokens · CPU$/);
     await page.click('.thoughts summary');
-    assert.match(await page.textContent('.thoughts .text'), /^ round and round/);
-    assert.equal(await page.textContent('#announce'), 'Done');
+    assert.match(await page.textContent('.thoughts .text'), /^ round and/);
+    assert.equal(await page.textContent('[role="status"]'), 'Done');
     await page.close();
   });
 
-  test('answers in Markdown, without thinking if that is switched off, and remembers the conversation', async () => {
-    const page = await demo('/scripted.gguf');
-    await page.click('.switch');
-    await ask(page, 'One');
-    await page.waitForSelector('.stats');
-    assert.equal((await page.textContent('.answer')).trim(), SHOWN);
-    assert.equal(await page.textContent('.answer strong'), '68');
-    assert.equal(await page.isVisible('.thoughts'), false);
-    await ask(page, 'Two');
-    await page.waitForSelector('.turn:nth-child(4) .stats');
-    await page.click('#new-chat');
-    assert.equal(await page.locator('.turn').count(), 0);
-    assert.equal(await page.isVisible('#welcome'), true);
+  test('shows Markdown, code, tables and maths, and nothing that could act', async () => {
+    const page = await demo.page('/rich.gguf');
+    page.on('dialog', () => page.complaints.push('a script of the model ran'));
+    await ask(page, 'All');
+    await page.waitForSelector('.code .hljs-keyword');
+    await page.waitForSelector('.math-display .katex-display .mfrac');
+    assert.equal(await page.locator('.math:not(.math-display) .katex').count(), 1);
+    assert.match(await page.textContent('.answer'), /at \$5 or \$6\./);
+    assert.equal(await page.textContent('.code-head span'), 'python');
+    assert.equal(await page.textContent('.answer td >> nth=1'), '2');
+    assert.match(await page.textContent('.answer'), /☑\s+done/);
+    assert.equal(await page.locator('.answer :is(img, script, .problem)').count(), 0);
+    assert.equal(await page.getAttribute('.answer a', 'rel'), 'noopener noreferrer');
+    await page.click('.code [aria-label="Copy"]');
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'def f(x):\n    return x + 1');
+    await page.waitForFunction(() => document.fonts.check('16px KaTeX_Main'));
     assert.deepEqual(page.complaints, []);
     await page.close();
   });
 
+  test('edits a question and asks anew, regenerates, copies, and remembers without thinking', async () => {
+    const page = await demo.page('/scripted.gguf');
+    await page.click('.switch');
+    await ask(page, 'One');
+    assert.equal(await answer(page), SHOWN);
+    assert.equal(await page.locator('.thoughts').count(), 0);
+    await ask(page, 'Two');
+    assert.equal(await page.locator('.turn').count(), 4);
+    await page.locator('.turn.assistant').last().locator('[aria-label="Copy"]').click();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), ANSWER);
+    await page.locator('.turn.assistant').first().locator('[aria-label="Regenerate"]').click();
+    await page.waitForFunction(() => document.querySelectorAll('.turn').length === 2 && document.querySelector('.stats') !== null);
+    await page.press('#prompt', 'ArrowUp');
+    assert.equal(await page.inputValue('.edit textarea'), 'One');
+    await page.fill('.edit textarea', 'Three');
+    await page.press('.edit textarea', 'Enter');
+    await page.waitForFunction(() => document.querySelector('.question')?.textContent === 'Three' && document.querySelector('.stats') !== null);
+    await page.hover('.turn.user');
+    await page.click('[aria-label="Edit"]');
+    await page.press('.edit textarea', 'Escape');
+    assert.equal(await page.locator('.edit').count(), 0);
+    assert.equal(await page.locator('.turn').count(), 2);
+    await page.click('.switch');
+    assert.deepEqual(page.complaints, []);
+    await page.close();
+  });
+
+  test('keeps conversations over a reload and shows them in other tabs; exports and deletes them', async () => {
+    const page = await demo.page('/scripted.gguf');
+    await ask(page, 'First of all');
+    await page.click('#new-chat');
+    assert.equal(await page.locator('.turn').count(), 0);
+    assert.equal(await page.isVisible('.welcome'), true);
+    await ask(page, 'Second');
+    const other = await demo.page('/scripted.gguf');
+    await other.click('.conversation >> text=First of all');
+    await other.waitForSelector('.stats');
+    assert.equal(await answer(other), SHOWN);
+    assert.match(await other.textContent('.thoughts summary'), /^Thought for .* tokens$/);
+    assert.equal((await other.textContent('.thoughts .text')), SCRIPT.thinking.join(''));
+    const saved = async (name) => {
+      const [download] = await Promise.all([other.waitForEvent('download'), other.click(`.exports [aria-label="${name}"]`)]);
+      assert.match(download.suggestedFilename(), /^First-of-all\.(md|json)$/);
+      return readFile(await download.path(), 'utf8');
+    };
+    assert.match(await saved('Export as Markdown'), /^# First of all\n\n## You\n\nFirst of all\n\n## Model\n\n> Okay, first/);
+    assert.equal(JSON.parse(await saved('Export as JSON')).turns[1].messages[0].content, ANSWER);
+    await ask(other, 'Third');
+    await other.hover('.conversations li:has-text("Second")');
+    await other.click('.conversations [aria-label="Delete “Second”"]');
+    await other.click('.conversations [aria-label="Press again to delete"]');
+    await page.waitForFunction(() => ![...document.querySelectorAll('.conversation')].some(({ title }) => title === 'Second'));
+    assert.deepEqual([page.complaints, other.complaints], [[], []]);
+    await other.close();
+    await page.close();
+  });
+
   test('stops at once by button and by Escape', async () => {
-    const page = await demo('/endless.gguf');
-    for (const stop of [() => page.click('#stop'), () => page.keyboard.press('Escape')]) {
-      await ask(page, 'Go on');
+    const page = await demo.page('/endless.gguf');
+    for (const stop of [() => page.click(stopButton), () => page.keyboard.press('Escape')]) {
+      await begin(page, 'Go on');
       await page.waitForSelector('.turn:last-child .answer:not(:empty)');
       const start = Date.now();
       await stop();
@@ -103,49 +151,8 @@ describe('the demo page', () => {
     await page.close();
   });
 
-  test('a wrong address is explained, and an own file works after it', async () => {
-    const page = await open(context, `${server.url}/sub/path/?model=/absent.gguf`);
-    await page.waitForSelector('#problem:not([hidden])');
-    assert.match(await page.textContent('#problem'), /404[\s\S]*check the address/);
-    assert.equal(await page.isDisabled('#suggestions button'), true);
-    await page.click('#open-models');
-    await page.setInputFiles('#own-file', { name: 'own.gguf', mimeType: '', buffer: scripted });
-    await page.waitForSelector('#model-dot[data-state="ready"]');
-    assert.equal(await page.textContent('#model-name'), 'own.gguf');
-    assert.equal(await page.isVisible('#problem'), false);
-    await ask(page, 'Hi');
-    await page.waitForSelector('.stats');
-    assert.equal((await page.textContent('.answer')).trim(), SHOWN);
-    await page.close();
-  });
-
-  test('a dropped file is loaded', async () => {
-    const page = await demo('/endless.gguf');
-    const transfer = await page.evaluateHandle(async () => {
-      const transfer = new DataTransfer();
-      transfer.items.add(new File([await (await fetch('/scripted.gguf')).blob()], 'dropped.gguf'));
-      return transfer;
-    });
-    await page.dispatchEvent('body', 'drop', { dataTransfer: transfer });
-    await page.waitForFunction(() => document.querySelector('#model-name').textContent === 'dropped.gguf' && document.querySelector('#model-dot').dataset.state === 'ready');
-    await page.close();
-  });
-
-  test('lists the catalogue with sizes, what is stored, and deletes it', async () => {
-    const page = await demo('/scripted.gguf');
-    await page.click('#open-models');
-    await page.waitForSelector('#catalogue li');
-    const text = await page.textContent('#catalogue');
-    assert.match(text, /Qwen3 0\.6B.*397 MB/);
-    assert.match(text, /ships with the page/);
-    assert.match(await page.textContent('#storage'), /GB this browser gives/);
-    await page.keyboard.press('Escape');
-    assert.equal(await page.locator('dialog[open]').count(), 0);
-    await page.close();
-  });
-
   test('can be driven by a script, whose prompt and reply show on the page', async () => {
-    const page = await demo('/scripted.gguf');
+    const page = await demo.page('/scripted.gguf');
     const events = await page.evaluate(async () => {
       const events = [];
       for await (const event of window.qwen3Demo.run('Hello', { seed: 3 })) events.push(event);
@@ -155,28 +162,14 @@ describe('the demo page', () => {
     assert.equal(events.at(-1).type, 'done');
     assert.equal(events.at(-1).result.content, ANSWER);
     assert.match(await page.textContent('.turn.user'), /Hello/);
-    assert.equal((await page.textContent('.answer')).trim(), SHOWN);
+    assert.equal(await answer(page), SHOWN);
     await page.close();
-    const byAddress = await demo('/scripted.gguf', '&prompt=Hi');
+    const byAddress = await demo.page('/scripted.gguf', 'prompt=Hi');
     await byAddress.waitForSelector('.stats');
     await byAddress.close();
   });
 
-  test('nothing was asked of another host, and nothing overflows on a phone', async () => {
-    const page = await context.newPage();
-    const foreign = [];
-    page.on('request', (request) => {
-      if (!request.url().startsWith(server.url) && !request.url().startsWith('data:')) foreign.push(request.url());
-    });
-    await page.setViewportSize({ width: 360, height: 640 });
-    await page.goto(`${server.url}/sub/path/?model=/scripted.gguf&prompt=${encodeURIComponent(`${'long'.repeat(60)} words`)}`);
-    await page.waitForSelector('.stats');
-    await page.click('#open-models');
-    await page.waitForSelector('#catalogue li');
-    const wide = await page.evaluate(() => [...document.querySelectorAll('body, main, dialog, .composer, .turn')]
-      .filter((element) => element.scrollWidth > element.clientWidth + 1 || element.getBoundingClientRect().right > innerWidth + 1)
-      .map((element) => element.className || element.tagName));
-    assert.deepEqual([wide, foreign], [[], []]);
-    await page.close();
+  test('asked nothing of another host', () => {
+    assert.deepEqual(demo.foreign, []);
   });
 });

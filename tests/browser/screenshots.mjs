@@ -1,39 +1,49 @@
-// Takes pictures of the demo page's main states with its own model: node tests/browser/screenshots.mjs FOLDER [PROMPT]
+// Takes pictures of the demo page's main states with its own model: node tests/browser/screenshots.mjs FOLDER [LOOK…]
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { launch, open, ROOT } from './chromium.mjs';
-import { serve } from './server.mjs';
+import { ask, begin, startDemo } from './demo.mjs';
 
-const [folder, prompt = 'What is 7 × 8 + 12?'] = process.argv.slice(2);
+const [folder, ...only] = process.argv.slice(2);
 if (folder === undefined) throw new Error('name the folder for the pictures');
 mkdirSync(folder, { recursive: true });
 
 const LOOKS = {
-  light: { colorScheme: 'light', viewport: { width: 1100, height: 800 } },
-  dark: { colorScheme: 'dark', viewport: { width: 1100, height: 800 } },
+  light: { colorScheme: 'light', viewport: { width: 1200, height: 780 } },
+  dark: { colorScheme: 'dark', viewport: { width: 1200, height: 780 } },
   phone: { colorScheme: 'light', viewport: { width: 390, height: 780 }, deviceScaleFactor: 2 },
+  chinese: { colorScheme: 'light', locale: 'zh-CN', viewport: { width: 1200, height: 780 } },
 };
 
-const server = await serve({ '/': `${ROOT}www/dist/` });
 for (const [look, options] of Object.entries(LOOKS)) {
-  const context = await launch(options);
-  const page = await open(context, `${server.url}/`);
+  if (only.length > 0 && !only.includes(look)) continue;
+  const demo = await startDemo(options);
+  const page = await demo.page();
   const take = (state) => page.screenshot({ path: join(folder, `${look}-${state}.png`) });
-  await page.evaluate(() => window.qwen3Demo.ready);
-  await take('welcome');
-  await page.fill('#prompt', prompt);
-  await page.keyboard.press('Enter');
-  await page.waitForSelector('.thoughts:not([hidden]), .answer:not(:empty)');
   await page.waitForTimeout(300);
-  await take('running');
-  // A model that never ends is stopped.
-  await page.waitForSelector('.stats', { timeout: 20_000 }).catch(() => page.click('#stop'));
+  await take('welcome');
+  await begin(page, 'Solve 2x² − 3x − 9 = 0');
+  await page.waitForFunction(() => document.querySelector('.thoughts .text')?.textContent.length > 60);
+  await take('thinking');
   await page.waitForSelector('.stats');
+  await ask(page, 'Solve 3x² + 5x − 2 = 0');
+  await page.locator('.thoughts summary').last().click();
+  await page.waitForTimeout(200);
   await take('answer');
+  for (const panel of ['inspector', 'settings']) {
+    await page.click(`#open-${panel}`);
+    await page.waitForTimeout(200);
+    await take(panel);
+    await page.locator(`#${panel} .dialog-head button`).click();
+  }
   await page.click('#open-models');
-  await page.waitForSelector('#catalogue li');
+  await page.waitForSelector('.catalogue li');
   await take('models');
-  await context.close();
+  await page.keyboard.press('Escape');
+  const rich = await demo.page('/rich.gguf');
+  await ask(rich, 'Show me what an answer can hold');
+  await rich.waitForSelector('.katex-display');
+  await rich.waitForTimeout(500);
+  await rich.screenshot({ path: join(folder, `${look}-rich.png`) });
+  await demo.close();
 }
-await server.close();

@@ -18,34 +18,30 @@ function byteAlphabet() {
 
 /**
  * The bytes of a model that thinks the words of `thinking`, then says those of `answer`; the `endless` one of the two begins anew for
- * ever. In non-thinking mode it says the answer alone. No word may occur twice: the model remembers one token. `unused` adds that many
- * tokens, of 1 kB each, to make the file larger: half of each is noise, so that a database cannot make it small.
+ * ever. In non-thinking mode it says the answer alone. `turns` holds other answers, each for when the text so far has the character
+ * `after`: a tool's result, a question; the last that fits counts. Tags among the words are the tokens of that name. `unused` adds
+ * that many tokens, of 1 kB each, to make the file larger: half of each is noise, so that a database cannot make it small. An endless
+ * thinking never goes in circles word for word: its last word comes once more as often as it goes on with the first.
  */
-export function scriptedModel({ thinking, answer, endless, context = 512, unused = 0 }) {
+export function scriptedModel({ thinking, answer, turns = [], endless, context = 512, unused = 0 }) {
   const alphabet = byteAlphabet();
   const spell = (text) => [...new TextEncoder().encode(text)].map((byte) => alphabet[byte]).join('');
   const newline = spell('\n');
-  const words = [...thinking, ...answer].map(spell);
+  const chains = [{ words: answer.map(spell) }, ...turns.map(({ after, answer: words }) => ({ words: words.map(spell), marker: spell(after).at(-1) }))];
+  const words = [...new Set([...thinking.map(spell), ...chains.flatMap((chain) => chain.words)])].filter((word) => !SPECIAL.includes(word) && !alphabet.includes(word));
   const tokens = [...alphabet, newline + newline, ...words, ...SPECIAL, ...Array.from({ length: unused }, (_, index) => `unused${index}`)];
   const id = (token) => tokens.lastIndexOf(token);
 
-  const follow = (chain) => chain.slice(1).map((token, index) => [chain[index], token]);
-  const steps = [
-    ...follow([newline, '<think>', ...thinking.map(spell), endless === 'thinking' ? spell(thinking[0]) : '</think>']),
-    ['</think>', spell(answer[0])],
+  const steps = follow([newline, '<think>', ...thinking.map(spell), endless === 'thinking' ? spell(thinking[0]) : '</think>']);
+  if (endless === 'thinking') steps.push({ ...steps.pop(), or: spell(thinking.at(-1)) });
+  for (const { words: chain, marker } of chains) {
     // The template's empty thinking block, and a thinking that was cut short, end with an empty line.
-    [newline + newline, spell(answer[0])],
-    ...follow([...answer.map(spell), endless === 'answer' ? spell(answer[0]) : '<|im_end|>']),
-  ];
-  if (new Set(steps.map(([from]) => from)).size !== steps.length || steps.length > HIDDEN) throw new Error('the script repeats a word, or is too long');
-
-  const embedding = new Float32Array(tokens.length * HIDDEN);
-  const head = new Float32Array(tokens.length * HIDDEN);
-  for (const [place, [from, to]] of steps.entries()) {
-    embedding[id(from) * HIDDEN + place] = 1;
-    // A normalised one-hot vector is √HIDDEN ≈ 11 at its place: the logit stands 55 above all others.
-    head[id(to) * HIDDEN + place] = 5;
+    for (const from of ['</think>', newline + newline]) steps.push({ from, to: chain[0], given: marker });
+    const shared = (word) => chains.filter((other) => other.words.includes(word)).length > 1;
+    const own = follow([...chain, endless === 'answer' ? chain[0] : '<|im_end|>']);
+    steps.push(...own.map((step) => ({ ...step, given: step.given ?? (shared(step.from) ? marker : undefined) })));
   }
+  const { embedding, layer, head } = network(steps, tokens, id);
   // A linear congruential generator (Numerical Recipes, §7.1): the same noise every time.
   let noise = 1;
   for (let place = embedding.length - unused * HIDDEN; place < embedding.length; place += 1) {
@@ -78,17 +74,67 @@ export function scriptedModel({ thinking, answer, endless, context = 512, unused
     'blk.0.attn_norm.weight': ones(HIDDEN),
     'blk.0.attn_q.weight': zeros(HIDDEN, 2 * HEAD_DIM),
     'blk.0.attn_k.weight': zeros(HIDDEN, HEAD_DIM),
-    'blk.0.attn_v.weight': zeros(HIDDEN, HEAD_DIM),
+    'blk.0.attn_v.weight': { shape: [HIDDEN, HEAD_DIM], data: layer.value },
     'blk.0.attn_q_norm.weight': ones(HEAD_DIM),
     'blk.0.attn_k_norm.weight': ones(HEAD_DIM),
-    'blk.0.attn_output.weight': zeros(2 * HEAD_DIM, HIDDEN),
+    'blk.0.attn_output.weight': { shape: [2 * HEAD_DIM, HIDDEN], data: layer.output },
     'blk.0.ffn_norm.weight': ones(HIDDEN),
-    'blk.0.ffn_gate.weight': zeros(HIDDEN, HIDDEN),
-    'blk.0.ffn_up.weight': zeros(HIDDEN, HIDDEN),
-    'blk.0.ffn_down.weight': zeros(HIDDEN, HIDDEN),
+    'blk.0.ffn_gate.weight': { shape: [HIDDEN, HIDDEN], data: layer.gate },
+    'blk.0.ffn_up.weight': { shape: [HIDDEN, HIDDEN], data: layer.up },
+    'blk.0.ffn_down.weight': { shape: [HIDDEN, HIDDEN], data: layer.down },
     'output_norm.weight': ones(HIDDEN),
     'output.weight': { shape: [HIDDEN, tokens.length], data: head },
   });
+}
+
+/**
+ * The steps of a chain of words. A word that comes again goes on differently: then the last word before it that comes once only
+ * tells where in the chain it is.
+ */
+function follow(chain) {
+  const once = (word) => chain.indexOf(word) === chain.lastIndexOf(word);
+  return chain.slice(1).map((to, index) => {
+    const again = chain.indexOf(chain[index]) < index;
+    return { from: chain[index], to, given: again ? chain.slice(0, index).findLast(once) : undefined };
+  });
+}
+
+/**
+ * Weights by which `to` follows `from`, or does so where the token `given` has come before; of several such steps the last counts.
+ * Each token that matters has a dimension of the hidden state. Attention, the same for all positions, takes the share of each `given`
+ * token in the text to a dimension of its own; a unit of the feed-forward layer multiplies it with `from` for each conditional step.
+ */
+function network(steps, tokens, id) {
+  const matters = [...new Set(steps.flatMap(({ from, given }) => (given === undefined ? [from] : [from, given])))];
+  const flags = [...new Set(steps.flatMap(({ given }) => given ?? []))];
+  const conditional = steps.filter(({ given }) => given !== undefined);
+  const free = steps.filter(({ given }) => given === undefined);
+  if (new Set(free.map(({ from }) => from)).size !== free.length) throw new Error('the script repeats a word');
+  if (matters.length + flags.length + conditional.length > HIDDEN || flags.length > HEAD_DIM) throw new Error('the script is too long');
+
+  const tokenDimension = (token) => matters.indexOf(token);
+  const flagDimension = (token) => matters.length + flags.indexOf(token);
+  const stepDimension = (step) => matters.length + flags.length + conditional.indexOf(step);
+  const square = () => new Float32Array(HIDDEN * HIDDEN);
+  const embedding = new Float32Array(tokens.length * HIDDEN);
+  const head = new Float32Array(tokens.length * HIDDEN);
+  const layer = { value: new Float32Array(HIDDEN * HEAD_DIM), output: new Float32Array(2 * HEAD_DIM * HIDDEN), gate: square(), up: square(), down: square() };
+  for (const token of matters) embedding[id(token) * HIDDEN + tokenDimension(token)] = 1;
+  for (const [index, flag] of flags.entries()) {
+    // A normalised one-hot vector is √HIDDEN ≈ 11 at its place: one among a hundred tokens makes a flag of 0.5.
+    layer.value[index * HIDDEN + tokenDimension(flag)] = 4.4;
+    layer.output[flagDimension(flag) * 2 * HEAD_DIM + index] = 1;
+  }
+  for (const [unit, step] of conditional.entries()) {
+    layer.gate[unit * HIDDEN + tokenDimension(step.from)] = 10;
+    layer.up[unit * HIDDEN + flagDimension(step.given)] = 1;
+    // A later step outdoes all before it, whatever the shares of their flags are.
+    layer.down[stepDimension(step) * HIDDEN + unit] = 30 ** (1 + conditional.filter(({ from }, other) => other < unit && from === step.from).length);
+    head[id(step.to) * HIDDEN + stepDimension(step)] = 5;
+  }
+  // The logit stands 55 above all others.
+  for (const { from, to, or } of free) for (const next of [to, or ?? to]) head[id(next) * HIDDEN + tokenDimension(from)] = 5;
+  return { embedding, layer, head };
 }
 
 const uint32 = (value) => ({ type: 4, bytes: littleEndian(4, (view) => view.setUint32(0, value, true)) });
@@ -131,4 +177,9 @@ export function gguf(metadata, tensors) {
     Buffer.from(data.buffer, data.byteOffset, data.byteLength), Buffer.alloc(padded(data.byteLength) - data.byteLength),
   ]);
   return Buffer.concat([header, Buffer.alloc(padded(header.length) - header.length), ...body]);
+}
+
+/** The text of a tool call, between its tags. */
+export function call(name, args) {
+  return `\n${JSON.stringify({ name, arguments: args })}\n`;
 }

@@ -7,7 +7,7 @@ import { extname, join, normalize } from 'node:path';
 
 const TYPES = {
   '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.json': 'application/json',
-  '.svg': 'image/svg+xml', '.wasm': 'application/wasm', '.gguf': 'application/octet-stream', '.safetensors': 'application/octet-stream',
+  '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json', '.wasm': 'application/wasm', '.gguf': 'application/octet-stream', '.safetensors': 'application/octet-stream',
 };
 
 /** What the package must run under: no eval, no inline script, no blob: worker. */
@@ -52,16 +52,17 @@ export async function sendFile(request, response, path) {
   const size = await stat(path).then((info) => (info.isFile() ? info.size : undefined), () => undefined);
   if (size === undefined) return void response.writeHead(404).end('not found');
   const headers = { 'Content-Type': TYPES[extname(path)] ?? 'application/octet-stream', 'Accept-Ranges': 'bytes' };
-  const start = rangeStart(request);
-  if (start !== undefined && start >= size) return void response.writeHead(416, { 'Content-Range': `bytes */${size}` }).end();
-  if (start !== undefined) headers['Content-Range'] = `bytes ${start}-${size - 1}/${size}`;
-  response.writeHead(start === undefined ? 200 : 206, { ...headers, 'Content-Length': size - (start ?? 0) });
-  if (request.method === 'HEAD') return void response.end();
-  createReadStream(path, { start: start ?? 0 }).pipe(response);
+  const range = rangeOf(request, size);
+  const { from, to } = range ?? { from: 0, to: size };
+  if (range !== undefined && from >= size) return void response.writeHead(416, { 'Content-Range': `bytes */${size}` }).end();
+  if (range !== undefined) headers['Content-Range'] = `bytes ${from}-${to - 1}/${size}`;
+  response.writeHead(range === undefined ? 200 : 206, { ...headers, 'Content-Length': to - from });
+  if (request.method === 'HEAD' || from === to) return void response.end();
+  createReadStream(path, { start: from, end: to - 1 }).pipe(response);
 }
 
-/** The first byte of an open range, nothing if the whole file is asked for. */
-export function rangeStart(request) {
-  const match = /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
-  return match === null ? undefined : Number(match[1]);
+/** The bytes of a file of that size that are asked for, `to` excluded; nothing if the whole file is. */
+export function rangeOf(request, size) {
+  const match = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
+  return match === null ? undefined : { from: Number(match[1]), to: match[2] === '' ? size : Math.min(Number(match[2]) + 1, size) };
 }

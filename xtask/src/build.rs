@@ -1,4 +1,5 @@
-//! `cargo xtask build`: the engine twice as WebAssembly, the TypeScript around it, the embedded model, the demo page.
+//! `cargo xtask build`: the engine twice as WebAssembly and its grammars once, the TypeScript around it, the embedded
+//! model, the demo page, the sidebar.
 
 use std::fs;
 use std::path::Path;
@@ -7,12 +8,14 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use wasm_bindgen_cli_support::Bindgen;
 
+use crate::extension;
 use crate::node;
 use crate::shell::{self, say};
 use crate::toolchain::{TARGET, Toolchain};
 
-/// The engine is built once per device: a page downloads only the one it runs.
-const ENGINES: [&str; 2] = ["gpu", "cpu"];
+/// The features of the builds, and their names. The engine is built once per device: a page downloads only the one it
+/// runs, and the grammars when a reply first needs them.
+const BUILDS: [(&str, &str); 3] = [("gpu", "engine-gpu"), ("cpu", "engine-cpu"), ("grammar", "grammar")];
 
 /// Apart from the native builds: other flags, and both can stay warm.
 const TARGET_DIR: &str = "target/web";
@@ -24,40 +27,40 @@ pub struct Options {
     keep_names: bool,
 }
 
-/// Fills `pkg/` and `www/dist/`.
+/// Fills `pkg/`, `www/dist/` and `extension/dist/`.
 pub fn run(options: &Options) -> Result<()> {
     let start = Instant::now();
     let toolchain = Toolchain::find_or_install()?;
     node::ready()?;
-    for engine in ENGINES {
-        compile(&toolchain, engine)?;
-        bind(engine, options.keep_names)?;
+    for (feature, name) in BUILDS {
+        compile(&toolchain, feature)?;
+        bind(name, options.keep_names)?;
     }
     copy_embedded_model()?;
     shell::run(&mut node::npm_run("build"))?;
-    say(&format!("built pkg/ and www/dist/ in {:.0?}", start.elapsed()));
-    report_sizes()
+    say(&format!("built pkg/, www/dist/ and extension/dist/ in {:.0?}", start.elapsed()));
+    report_sizes()?;
+    extension::pack()
 }
 
-fn compile(toolchain: &Toolchain, engine: &str) -> Result<()> {
+fn compile(toolchain: &Toolchain, feature: &str) -> Result<()> {
     let mut command = toolchain.build();
     command.args(["--package", "qwen3-web", "--lib", "--profile", "web", "--target-dir", TARGET_DIR]);
-    command.args(["--no-default-features", "--features", engine]);
+    command.args(["--no-default-features", "--features", feature]);
     // Cargo names a cdylib without a hash, so that each build with other features throws the last one away. This variable,
     // by which rustc's own build keeps its channels apart, gives it one: both engines stay built.
     command.env("__CARGO_DEFAULT_LIB_METADATA", "web");
     shell::run(&mut command)
 }
 
-/// Makes `engine-gpu.{js,d.ts,wasm}` of the compiled library. It runs here, as a library, and not as a program to
+/// Makes `name.{js,d.ts,wasm}` of the compiled library. It runs here, as a library, and not as a program to
 /// install: its version must be that of the crate `wasm-bindgen`, and Cargo.lock holds both.
-fn bind(engine: &str, keep_names: bool) -> Result<()> {
+fn bind(name: &str, keep_names: bool) -> Result<()> {
     let compiled = format!("{TARGET_DIR}/{TARGET}/web/qwen3_web.wasm");
-    let name = format!("engine-{engine}");
     let mut output = Bindgen::new()
         .input_path(&compiled)
         .web(true)?
-        .out_name(&name)
+        .out_name(name)
         .typescript(true)
         .ts_typed_array_buffers(true)
         // The worker says where the file is: bundlers see one address, its own.
@@ -69,7 +72,7 @@ fn bind(engine: &str, keep_names: bool) -> Result<()> {
     let inline = output.snippets().iter().filter(|(_, scripts)| !scripts.is_empty()).map(|(name, _)| name);
     let brought: Vec<_> = inline.chain(output.local_modules().keys()).collect();
     if !brought.is_empty() {
-        bail!("a crate of the {engine} build brings JavaScript of its own, which pkg/ has no place for: {brought:?}");
+        bail!("a crate of the {name} build brings JavaScript of its own, which pkg/ has no place for: {brought:?}");
     }
     let file = |extension: &str| format!("pkg/{name}.{extension}");
     write_if_changed(&file("js"), output.js().as_bytes())?;
@@ -102,8 +105,8 @@ fn write_if_changed(path: &str, bytes: &[u8]) -> Result<()> {
 }
 
 fn report_sizes() -> Result<()> {
-    for engine in ENGINES {
-        let path = format!("pkg/engine-{engine}.wasm");
+    for (_, name) in BUILDS {
+        let path = format!("pkg/{name}.wasm");
         say(&format!("{path}: {:.2} MB", fs::metadata(&path)?.len() as f64 / 1e6));
     }
     Ok(())

@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod demo;
+mod extension;
 mod fixtures;
 mod node;
 mod packages;
@@ -28,7 +29,7 @@ struct Arguments {
 enum Verb {
     /// Set up what is missing, build, and serve the demo page
     Demo(demo::Options),
-    /// Fill pkg/ (the npm package) and www/dist/ (the demo page)
+    /// Fill pkg/ (the npm package), www/dist/ (the demo page) and extension/dist/ (the sidebar, unpacked and as archives)
     Build(build::Options),
     /// Run every test: Rust, the kernels on a GPU or a software one, the package in a browser
     Test,

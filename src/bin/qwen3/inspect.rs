@@ -74,7 +74,7 @@ fn as_json(source: &Source, loaded: &Loaded, tensors: &[TensorInfo]) -> serde_js
         "vocabularySize": config.vocab,
         "maxContextLength": config.max_context,
         "rmsEps": config.rms_eps,
-        "ropeTheta": config.rope_theta,
+        "ropeTheta": config.rope.theta,
         "tiedHead": config.tied,
         "tokenizer": vocabulary,
         "chatTemplate": loaded.chat_template.is_some(),

@@ -1,4 +1,4 @@
-// QK-norm and RoPE in place, and the keys and values appended to the cache: one team of TEAM lanes a head of a token.
+// Biases, QK-norm and RoPE in place, and the keys and values appended to the cache: one team of TEAM lanes a head of a token.
 const HD : u32 = $HEAD_DIM;
 const HALF : u32 = HD / 2u;
 const HEADS : u32 = $HEADS;       // query heads
@@ -9,12 +9,14 @@ const TEAMS : u32 = $WG / TEAM;
 
 #include state
 @group(0) @binding(0) var<storage, read_write> qkv : array<f32>;      // [token][head][head_dim]
-@group(0) @binding(1) var<storage, read> norms : array<f32>;          // q_norm [head_dim] | k_norm [head_dim]
+#include heads
 @group(0) @binding(2) var<storage, read> rope : array<vec2<f32>>;     // [position][head_dim/2] (cos, sin)
 #include kv
 
 #if TEAM > 1
+#if NORMED
 var<workgroup> part : array<f32, $WG>;
+#endif
 #endif
 
 fn from_qkv(at : u32) -> vec4<f32> { return vec4<f32>(qkv[at], qkv[at + 1u], qkv[at + 2u], qkv[at + 3u]); }
@@ -28,11 +30,12 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
   let live = state.done == 0u && row < ROWS;
   let base = (token * ROWS + min(row, ROWS - 1u)) * HD;
   let rotated = live && row < HEADS + KV_HEADS;
+#if NORMED
   var squares = 0.0;
   if (rotated) {
-    for (var i = lane; i < HALF; i += TEAM) {
-      let a = qkv[base + i]; let b = qkv[base + HALF + i];
-      squares += a * a + b * b;
+    for (var i = lane; i < HD; i += TEAM) {
+      let a = qkv[base + i] + bias(row * HD + i);
+      squares += a * a;
     }
   }
 #if TEAM > 1
@@ -44,14 +47,18 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
   }
   squares = part[lid - lane];
 #endif
+  let inv = inverseSqrt(squares / f32(HD) + $EPS);
+#else
+  let inv = 1.0;
+#endif
   if (rotated) {
-    let inv = inverseSqrt(squares / f32(HD) + $EPS);
-    let w = select(0u, HD, row >= HEADS);
     for (var i = lane; i < HALF; i += TEAM) {
-      let a = qkv[base + i] * inv * norms[w + i]; let b = qkv[base + HALF + i] * inv * norms[w + HALF + i];
+      let j = first(i); let k = second(i);
+      let a = (qkv[base + j] + bias(row * HD + j)) * inv * norm(row >= HEADS, j);
+      let b = (qkv[base + k] + bias(row * HD + k)) * inv * norm(row >= HEADS, k);
       let cs = rope[pos * HALF + i];
-      qkv[base + i] = a * cs.x - b * cs.y;
-      qkv[base + HALF + i] = b * cs.x + a * cs.y;
+      qkv[base + j] = a * cs.x - b * cs.y;
+      qkv[base + k] = b * cs.x + a * cs.y;
     }
   }
 #if TEAM > 1
@@ -65,6 +72,6 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
       put_key(cell, d, pos % 32u, Eight(from_qkv(base + d * 8u), from_qkv(base + d * 8u + 4u)));
     }
   } else {
-    for (var d = lane; d < HD / 4u; d += TEAM) { put_value(cell, pos % 32u, d, from_qkv(base + d * 4u)); }
+    for (var d = lane; d < HD / 4u; d += TEAM) { put_value(cell, pos % 32u, d, from_qkv(base + d * 4u) + bias4(row * HD + d * 4u)); }
   }
 }

@@ -1,4 +1,4 @@
-//! Attention over the KV cache: QK-norm, RoPE, append, and causal grouped-query softmax(q·kᵀ / √head_dim)·v.
+//! Attention over the KV cache: biases, QK-norm, RoPE, append, and causal grouped-query softmax(q·kᵀ / √head_dim)·v.
 //!
 //! Decode on hardware is one dispatch (`attention.wgsl`, fused); a prefill is `append.wgsl` and then `attention.wgsl`;
 //! a software adapter always takes `append.wgsl` and `attention_serial.wgsl`, which need no barrier.
@@ -7,7 +7,7 @@ use super::WORKGROUP;
 use crate::error::Result;
 use crate::gpu::device::{Binding, Device, Dispatch};
 use crate::gpu::shader::Defines;
-use crate::model::Config;
+use crate::model::{Config, Pairing};
 
 /// Positions of one tile of the cache's layouts.
 pub const TILE: usize = 32;
@@ -37,9 +37,13 @@ pub struct Attention<'a> {
     pub config: &'a Config,
     /// `[token][query heads, key heads, value heads][head_dim]`
     pub qkv: &'a wgpu::Buffer,
-    /// `q_norm [head_dim], k_norm [head_dim]`
-    pub norms: &'a wgpu::Buffer,
-    /// `[position][head_dim / 2]` (cos, sin)
+    /// `q_norm [head_dim], k_norm [head_dim], biases [query heads, key heads, value heads][head_dim]`, as far as the
+    /// architecture has them.
+    pub vectors: Option<&'a wgpu::Buffer>,
+    /// Positions back to which it sees, the token's own among them; none: all.
+    pub window: Option<usize>,
+    /// `[position][head_dim / 2]` (cos, sin), in f64 until here: WGSL's own sine may be off by 2⁻¹¹ and is undefined
+    /// outside [−π, π] (WGSL specification, accuracy of built-in functions).
     pub rope: &'a wgpu::Buffer,
     /// How the cache holds numbers.
     pub precision: Precision,
@@ -73,6 +77,11 @@ impl Attention<'_> {
             .set("CHUNKS", config.head_dim.div_ceil(128))
             .flag("KV_F32", self.precision == Precision::F32)
             .set("KV_ACCESS", "read")
+            .flag("NORMED", config.qk_norm)
+            .flag("BIASED", config.qkv_bias)
+            .set("BIASES", if config.qk_norm { 2 * config.head_dim } else { 0 })
+            .flag("NEIGHBOURS", config.rope.pairing == Pairing::Neighbours)
+            .set("WINDOW", self.window.unwrap_or(0))
             .set("EPS", format!("{:e}", config.rms_eps))
             .set("SCALE", format!("{:e}", (config.head_dim as f32).sqrt().recip()));
         let read: [Binding; 5] = [
@@ -84,7 +93,7 @@ impl Attention<'_> {
         ];
         if !prefill && !device.software {
             let mut bindings = read.to_vec();
-            bindings.push((1, self.norms.as_entire_binding()));
+            bindings.extend(self.vectors.map(|vectors| (1, vectors.as_entire_binding())));
             bindings.push((2, self.rope.as_entire_binding()));
             bindings.push((5, self.softmax.as_entire_binding()));
             let defines = defines.flag("FUSED", true).set("NSPLIT", splits(device)).set("KV_ACCESS", "read_write");
@@ -93,14 +102,14 @@ impl Attention<'_> {
         }
         let append = {
             let team = if device.software { 1 } else { 32 };
-            let bindings = [
+            let mut bindings = vec![
                 (0, self.qkv.as_entire_binding()),
-                (1, self.norms.as_entire_binding()),
                 (2, self.rope.as_entire_binding()),
                 (3, self.keys.as_entire_binding()),
                 (4, self.values.as_entire_binding()),
                 (7, self.state.as_entire_binding()),
             ];
+            bindings.extend(self.vectors.map(|vectors| (1, vectors.as_entire_binding())));
             let heads = (config.heads + 2 * config.kv_heads) as u32;
             let threads = if device.software { 4 } else { WORKGROUP };
             let defines = defines.clone().set("TEAM", team).set("WG", threads).set("KV_ACCESS", "read_write");
@@ -119,24 +128,14 @@ impl Attention<'_> {
     }
 }
 
-/// The rotary embedding's table, `[position][head_dim / 2]` (cos, sin), computed in f64: WGSL's own sine may be off by
-/// 2⁻¹¹ and is undefined outside [−π, π] (WGSL specification, accuracy of built-in functions).
-pub fn rope_table(config: &Config, positions: usize) -> Vec<[f32; 2]> {
-    let half = config.head_dim / 2;
-    let angle = |i: usize| {
-        let frequency = config.rope_theta.powf(-((i % half) as f64) / half as f64);
-        let (sin, cos) = ((i / half) as f64 * frequency).sin_cos();
-        [cos as f32, sin as f32]
-    };
-    (0..positions * half).map(angle).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::gpu::testing::{Random, devices, relative_error, run, state};
+    use crate::model::Rope;
 
-    fn config(heads: usize, kv_heads: usize, head_dim: usize) -> Config {
+    /// Qwen3's, or an architecture unlike it in everything.
+    fn config(heads: usize, kv_heads: usize, head_dim: usize, other: bool) -> Config {
         Config {
             architecture: "qwen3".to_owned(),
             name: None,
@@ -148,11 +147,17 @@ mod tests {
             head_dim,
             vocab: 8,
             rms_eps: 1e-6,
-            rope_theta: 1e6,
+            rope: Rope { pairing: if other { Pairing::Neighbours } else { Pairing::Halves }, ..Rope::unscaled(1e6) },
+            qk_norm: !other,
+            qkv_bias: other,
+            windows: if other { vec![Some(WINDOW)] } else { Vec::new() },
             max_context: 1024,
             tied: true,
         }
     }
+
+    /// Less than most prompts below, and no multiple of a tile.
+    const WINDOW: usize = 37;
 
     fn rounded(x: f64, precision: Precision) -> f64 {
         match precision {
@@ -165,7 +170,7 @@ mod tests {
     struct Reference<'a> {
         config: &'a Config,
         precision: Precision,
-        norms: &'a [f32],
+        vectors: &'a [f32],
         keys: Vec<Vec<f64>>, // [position][kv head · head_dim]
         values: Vec<Vec<f64>>,
     }
@@ -175,12 +180,17 @@ mod tests {
             let half = head.len() / 2;
             let mean = head.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / head.len() as f64;
             let inverse = (mean + f64::from(self.config.rms_eps)).sqrt().recip();
-            let x: Vec<f64> = head.iter().zip(norm).map(|(x, w)| f64::from(*x) * inverse * f64::from(*w)).collect();
+            let scaled = |(i, x): (usize, &f32)| f64::from(*x) * norm.get(i).map_or(1.0, |w| inverse * f64::from(*w));
+            let x: Vec<f64> = head.iter().enumerate().map(scaled).collect();
             let mut out = x.clone();
             for i in 0..half {
-                let angle = position as f64 * self.config.rope_theta.powf(-(i as f64) / half as f64);
-                out[i] = x[i] * angle.cos() - x[half + i] * angle.sin();
-                out[half + i] = x[half + i] * angle.cos() + x[i] * angle.sin();
+                let (a, b) = match self.config.rope.pairing {
+                    Pairing::Halves => (i, half + i),
+                    Pairing::Neighbours => (2 * i, 2 * i + 1),
+                };
+                let angle = position as f64 * self.config.rope.theta.powf(-(i as f64) / half as f64);
+                out[a] = x[a] * angle.cos() - x[b] * angle.sin();
+                out[b] = x[b] * angle.cos() + x[a] * angle.sin();
             }
             out
         }
@@ -188,8 +198,13 @@ mod tests {
         /// Appends the token's key and value and attends: `[head][head_dim]`.
         fn token(&mut self, qkv: &[f32]) -> Vec<f64> {
             let Config { heads, kv_heads, head_dim, .. } = *self.config;
-            let (query_norm, key_norm) = self.norms.split_at(head_dim);
+            let (norms, biases) = self.vectors.split_at(if self.config.qk_norm { 2 * head_dim } else { 0 });
+            let (query_norm, key_norm) = norms.split_at(norms.len() / 2);
+            let biased: Vec<f32> =
+                qkv.iter().enumerate().map(|(i, x)| x + biases.get(i).copied().unwrap_or(0.0)).collect();
+            let qkv = &biased;
             let position = self.keys.len();
+            let first = self.config.window(0).map_or(0, |window| (position + 1).saturating_sub(window));
             let round = |x: f64| rounded(x, self.precision);
             let head = |index: usize| &qkv[index * head_dim..][..head_dim];
             let key = (0..kv_heads).flat_map(|h| self.rotate(head(heads + h), key_norm, position)).map(round).collect();
@@ -204,13 +219,14 @@ mod tests {
                 let score = |key: &Vec<f64>| {
                     query.iter().zip(&key[at..]).map(|(q, k)| q * k).sum::<f64>() / (head_dim as f64).sqrt()
                 };
-                let scores: Vec<f64> = self.keys.iter().map(score).collect();
+                let scores: Vec<f64> = self.keys[first..].iter().map(score).collect();
                 let top = scores.iter().copied().fold(f64::MIN, f64::max);
                 let weights: Vec<f64> = scores.iter().map(|s| (s - top).exp()).collect();
                 let sum: f64 = weights.iter().sum();
                 out.extend(
-                    (0..head_dim)
-                        .map(|d| self.values.iter().zip(&weights).map(|(v, w)| v[at + d] * w).sum::<f64>() / sum),
+                    (0..head_dim).map(|d| {
+                        self.values[first..].iter().zip(&weights).map(|(v, w)| v[at + d] * w).sum::<f64>() / sum
+                    }),
                 );
             }
             out
@@ -222,33 +238,36 @@ mod tests {
     fn prefill_and_decode_match_the_reference_over_a_poisoned_cache() {
         let mut random = Random(4);
         for device in devices() {
-            for (precision, heads, kv_heads, head_dim, prompt) in [
-                (Precision::F16, 4, 2, 64, 70),
-                (Precision::F32, 4, 2, 64, 33),
-                (Precision::F16, 8, 2, 128, 31),
-                (Precision::F32, 2, 1, 128, 300),
-                (Precision::F16, 3, 3, 8, 1),
+            for (precision, heads, kv_heads, head_dim, prompt, other) in [
+                (Precision::F16, 4, 2, 64, 70, false),
+                (Precision::F32, 4, 2, 64, 33, false),
+                (Precision::F16, 8, 2, 128, 31, false),
+                (Precision::F32, 2, 1, 128, 300, false),
+                (Precision::F16, 3, 3, 8, 1, false),
+                (Precision::F32, 6, 2, 64, 150, true),
+                (Precision::F16, 7, 1, 96, 36, true),
             ] {
-                let config = config(heads, kv_heads, head_dim);
+                let config = config(heads, kv_heads, head_dim, other);
                 let rows = heads + 2 * kv_heads;
                 let (attention, splits) = (heads * head_dim, splits(&device));
-                let norms = random.numbers(2 * head_dim);
+                let vectors = random.numbers(if other { rows } else { 2 } * head_dim);
                 let mut reference =
-                    Reference { config: &config, precision, norms: &norms, keys: Vec::new(), values: Vec::new() };
+                    Reference { config: &config, precision, vectors: &vectors, keys: Vec::new(), values: Vec::new() };
                 let poison = vec![0x7fc0_7fc0u32; 512 * kv_heads * head_dim * precision.bytes() / 4];
                 let (keys, values) = (device.storage_of("keys", &poison), device.storage_of("values", &poison));
                 let tokens = prompt.max(8);
                 let y = device.storage("y", attention * tokens.max(splits as usize) * 4);
                 let softmax = device.storage("softmax", heads * splits as usize * 8);
-                let (norms, rope) =
-                    (device.storage_of("norms", &norms), device.storage_of("rope", &rope_table(&config, 512)));
+                let vectors = device.storage_of("vectors", &vectors);
+                let rope = device.storage_of("rope", &config.rope.table(head_dim, 0..512));
                 let attend = |qkv: &[f32], position: usize, count: usize, prefill: bool| {
                     let (qkv, state) = (device.storage_of("qkv", qkv), state(&device, position, count));
                     let layer = Attention {
                         config: &config,
                         precision,
                         qkv: &qkv,
-                        norms: &norms,
+                        vectors: Some(&vectors),
+                        window: config.window(0),
                         rope: &rope,
                         keys: &keys,
                         values: &values,

@@ -1,5 +1,5 @@
 // Causal grouped-query flash attention: one workgroup of 4 teams a KV head (and split of the positions, and token).
-//   FUSED (decode): QK-norm, RoPE and the append of the new key and value happen here too, and the positions are split
+//   FUSED (decode): biases, QK-norm, RoPE and the append of the new key and value happen here too, and the positions are split
 //     among NSPLIT workgroups whose partial results the next kernel merges. Split 0 owns the new position; no other
 //     workgroup reads it, so there is no race within the dispatch.
 //   else (prefill): queries and cache were made by append.wgsl; the result is whole.
@@ -17,7 +17,6 @@ const NSPLIT : u32 = $NSPLIT;
 #include state
 #if FUSED
 @group(0) @binding(0) var<storage, read> qkv : array<f32>;            // [head][head_dim]
-@group(0) @binding(1) var<storage, read> norms : array<f32>;          // q_norm [head_dim] | k_norm [head_dim]
 @group(0) @binding(2) var<storage, read> rope : array<vec2<f32>>;     // [position][head_dim/2] (cos, sin)
 @group(0) @binding(5) var<storage, read_write> softmax : array<vec2<f32>>;  // [head][split] (maximum, sum)
 @group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>;  // [head][split][head_dim/4], not normalised
@@ -25,7 +24,11 @@ const NSPLIT : u32 = $NSPLIT;
 @group(0) @binding(0) var<storage, read> qkv : array<f32>;            // [token][head][head_dim]
 @group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>;  // [token][head][head_dim/4]
 #endif
+#if FUSED
+#include heads
+#endif
 #include kv
+#include window
 
 var<workgroup> query : array<vec4<f32>, G * HD4>; // scaled
 var<workgroup> scores : array<f32, 128 * G>;      // [team][query][position]
@@ -38,6 +41,7 @@ var<workgroup> heads : array<f32, (G + 1u) * HD>; // queries and the new key, ro
 #endif
 
 #if FUSED
+fn new_value(at : u32) -> vec4<f32> { return from_qkv(at) + bias4(at); }
 fn from_heads(at : u32) -> vec4<f32> { return vec4<f32>(heads[at], heads[at + 1u], heads[at + 2u], heads[at + 3u]); }
 #endif
 fn from_qkv(at : u32) -> vec4<f32> { return vec4<f32>(qkv[at], qkv[at + 1u], qkv[at + 2u], qkv[at + 3u]); }
@@ -51,23 +55,29 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
 #if FUSED
   let cached = pos; // positions to read from the cache
   // Normalise and rotate: one team a head, the key last.
-  for (var first = 0u; first < G + 1u; first += 4u) {
-    let h = min(first + team, G); // surplus teams repeat the key
-    let base = select(kv * G + h, HEADS + kv, h == G) * HD;
+  for (var begin = 0u; begin < G + 1u; begin += 4u) {
+    let h = min(begin + team, G); // surplus teams repeat the key
+    let row = select(kv * G + h, HEADS + kv, h == G);
+    let base = row * HD;
+#if NORMED
     var squares = 0.0;
-    for (var i = lane; i < HD; i += 32u) { let a = qkv[base + i]; squares += a * a; }
+    for (var i = lane; i < HD; i += 32u) { let a = qkv[base + i] + bias(base + i); squares += a * a; }
     part[lid] = squares;
     workgroupBarrier();
     squares = 0.0;
     for (var j = 0u; j < 32u; j++) { squares += part[team * 32u + j]; }
     let inv = inverseSqrt(squares / f32(HD) + $EPS);
-    let w = select(0u, HD, h == G);
-    if (first + team <= G) {
+#else
+    let inv = 1.0;
+#endif
+    if (begin + team <= G) {
       for (var i = lane; i < HALF; i += 32u) {
-        let a = qkv[base + i] * inv * norms[w + i]; let b = qkv[base + HALF + i] * inv * norms[w + HALF + i];
+        let j = first(i); let k = second(i);
+        let a = (qkv[base + j] + bias(base + j)) * inv * norm(h == G, j);
+        let b = (qkv[base + k] + bias(base + k)) * inv * norm(h == G, k);
         let cs = rope[pos * HALF + i];
-        heads[h * HD + i] = a * cs.x - b * cs.y;
-        heads[h * HD + HALF + i] = b * cs.x + a * cs.y;
+        heads[h * HD + j] = a * cs.x - b * cs.y;
+        heads[h * HD + k] = b * cs.x + a * cs.y;
       }
     }
     workgroupBarrier();
@@ -92,7 +102,8 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
 #end
   let tiles = (cached + 31u) / 32u;
   let rounds = (tiles + NSPLIT * 4u - 1u) / (NSPLIT * 4u);
-  for (var round = 0u; round < rounds; round++) {
+  let oldest = window_start(pos);
+  for (var round = oldest / (NSPLIT * 128u); round < rounds; round++) {
     let tile = (round * NSPLIT + split) * 4u + team;
     let p = tile * 32u + lane;
     let cell = tile * KV_HEADS + kv;
@@ -100,7 +111,8 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
 #for g in 0..$G
     var s$g = -1e30;
 #end
-    if (p < cached) {
+    let seen = p < cached && p >= oldest;
+    if (seen) {
 #for g in 0..$G
       s$g = 0.0;
 #end
@@ -118,7 +130,7 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
 #for g in 0..$G
     var higher$g = top$g;
     for (var j = 0u; j < 32u; j++) { higher$g = max(higher$g, scores[team * 32u * G + ${g}u * 32u + j]); }
-    let e$g = select(0.0, exp(s$g - higher$g), p < cached);
+    let e$g = select(0.0, exp(s$g - higher$g), seen);
 #end
     workgroupBarrier();
 #for g in 0..$G
@@ -191,7 +203,7 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
       var out = acc[lane] + acc[lane + 32u] + acc[lane + 64u] + acc[lane + 96u];
 #if FUSED
       if (split == 0u) {
-        out += fresh * rounded(from_qkv(at_value + d * 4u));
+        out += fresh * rounded(new_value(at_value + d * 4u));
       }
       y[(head * NSPLIT + split) * HD4 + d] = out;
 #else
@@ -211,7 +223,7 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
     for (var d = lid; d < HD / 8u; d += 128u) {
       put_key(cell, d, pos % 32u, Eight(from_heads(at_key + d * 8u), from_heads(at_key + d * 8u + 4u)));
     }
-    for (var d = lid; d < HD4; d += 128u) { put_value(cell, pos % 32u, d, from_qkv(at_value + d * 4u)); }
+    for (var d = lid; d < HD4; d += 128u) { put_value(cell, pos % 32u, d, new_value(at_value + d * 4u)); }
   }
 #endif
 }

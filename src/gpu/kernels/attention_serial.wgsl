@@ -11,6 +11,7 @@ const ROWS : u32 = HEADS + 2u * KV_HEADS;
 @group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>; // [token][head][head_dim/4]
 
 #include kv
+#include window
 
 @compute @workgroup_size($WG)
 fn main(@builtin(global_invocation_id) id : vec3<u32>) {
@@ -25,7 +26,7 @@ fn main(@builtin(global_invocation_id) id : vec3<u32>) {
   }
   var top = -1e30; var sum = 0.0;
   let end = state.pos + token + 1u;
-  for (var p = 0u; p < end; p++) {
+  for (var p = window_start(end - 1u); p < end; p++) {
     let cell = (p / 32u) * KV_HEADS + kv;
     var s = 0.0;
     for (var d = 0u; d < HD / 8u; d++) {

@@ -96,12 +96,20 @@ pub fn history(plan: &DecodePlan, vocab: usize) -> Vec<[u32; 2]> {
     history
 }
 
+/// The tokens that can be drawn: 1 and a bit for each, of which `words` has the first.
+pub fn allowed(words: &[u32], vocab: usize) -> Vec<u32> {
+    let given = words.iter().copied().chain(std::iter::repeat(0)).take(vocab.div_ceil(32));
+    std::iter::once(1).chain(given).collect()
+}
+
 /// The buffers of the sampler.
 pub struct SamplerBuffers {
     /// `[vocab]` pairs, see [`history`].
     pub history: wgpu::Buffer,
     /// One [`Options`].
     pub options: wgpu::Buffer,
+    /// See [`allowed`].
+    pub allowed: wgpu::Buffer,
     candidates: wgpu::Buffer,
 }
 
@@ -111,6 +119,7 @@ impl SamplerBuffers {
         Self {
             history: device.storage("history", vocab * 8),
             options: device.storage("sampler options", size_of::<Options>()),
+            allowed: device.storage("allowed tokens", allowed(&[], vocab).len() * 4),
             candidates: device.storage("candidates", SLICES * MAX_K * 8),
         }
     }
@@ -134,8 +143,9 @@ pub fn dispatches(
     let history = || (1, buffers.history.as_entire_binding());
     let options = || (2, buffers.options.as_entire_binding());
     let candidates = || (3, buffers.candidates.as_entire_binding());
+    let allowed = (4, buffers.allowed.as_entire_binding());
     let state = || (7, state.as_entire_binding());
-    let select = [(0, logits.as_entire_binding()), history(), options(), candidates(), state()];
+    let select = [(0, logits.as_entire_binding()), history(), options(), candidates(), allowed, state()];
     let sample = [history(), options(), candidates(), state()];
     Ok(vec![
         device.dispatch("select", defines.clone(), &select, [SLICES as u32, 1, 1])?,
@@ -190,6 +200,48 @@ mod tests {
                     assert_eq!((after.pos, after.step), (11 + draw, 4 + draw));
                     if after.done != 0 {
                         assert_eq!(after.token, 42, "ended without a stop token");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn draws_among_allowed_tokens_what_the_reference_draws() {
+        let vocab = 1003;
+        let mut random = Random(6);
+        for device in devices() {
+            for (temperature, top_k, n_allowed) in [(0.0, 0, 5), (0.8, 20, 500), (1.0, 64, 3), (0.8, 20, 1)] {
+                let sampling = Sampling { temperature, top_k, seed: random.bits(), ..Sampling::default() };
+                let plan = plan(sampling);
+                let buffers = SamplerBuffers::new(&device, vocab);
+                let logits = device.storage("logits", vocab * 4);
+                let state = device.storage("state", size_of::<State>());
+                device.queue.write_buffer(&buffers.options, 0, bytemuck::bytes_of(&Options::new(&plan, 4096).unwrap()));
+                let start = State { pos: 10, count: 1, step: plan.reply.len() as u32, ..State::default() };
+                device.queue.write_buffer(&state, 0, bytemuck::bytes_of(&start));
+                let dispatches = dispatches(&device, vocab, &logits, &buffers, &state).unwrap();
+                let mut reference = Sampler::new(plan.sampling.clone(), &plan.prompt, &plan.reply);
+                for draw in 0..8 {
+                    let mut words = vec![0u32; vocab.div_ceil(32)];
+                    for _ in 0..n_allowed {
+                        let id = random.bits() as usize % vocab;
+                        words[id / 32] |= 1 << (id % 32);
+                    }
+                    let values: Vec<f32> = random.numbers(vocab).iter().map(|x| x * 4.0).collect();
+                    device.queue.write_buffer(&logits, 0, bytemuck::cast_slice(&values));
+                    // Every other draw is of all tokens.
+                    let bound = draw % 2 == 0;
+                    let given = if bound { allowed(&words, vocab) } else { vec![0] };
+                    device.queue.write_buffer(&buffers.allowed, 0, bytemuck::cast_slice(&given));
+                    let token = run(&device, 1, &dispatches, &state, 5)[2].to_bits();
+                    let expected = match bound {
+                        true => reference.draw_among(&values, crate::sampling::ids_of(&words, vocab)),
+                        false => reference.draw(&values),
+                    };
+                    assert_eq!(token, expected, "draw {draw} of {:?} on {n_allowed}", plan.sampling);
+                    if token == 42 {
                         break;
                     }
                 }

@@ -9,6 +9,7 @@ const SLICE : u32 = (VOCAB + $SLICES - 1u) / $SLICES;
 @group(0) @binding(0) var<storage, read> logits : array<f32>;
 @group(0) @binding(1) var<storage, read> history : array<vec2<u32>>; // (uses in the reply | in the prompt << 31, f32 bias)
 @group(0) @binding(2) var<storage, read> sampler : Sampler;
+@group(0) @binding(4) var<storage, read> allowed : array<u32>; // whether it holds, then one bit a token
 @group(0) @binding(3) var<storage, read_write> candidates : array<Candidate>; // [slice][MAX_K]
 
 fn adjusted(id : u32) -> f32 {
@@ -26,7 +27,9 @@ fn adjusted(id : u32) -> f32 {
 // The lane's best candidate that comes after `last`.
 fn next(first : u32, end : u32, last : Candidate) -> Candidate {
   var best = NONE;
+  let bound = allowed[0] != 0u;
   for (var id = first; id < end; id += LANES) {
+    if (bound && ((allowed[1u + id / 32u] >> (id % 32u)) & 1u) == 0u) { continue; }
     let c = Candidate(adjusted(id), id);
     if (before(last, c) && before(c, best)) { best = c; }
   }

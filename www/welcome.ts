@@ -1,0 +1,26 @@
+// What a first visitor reads: what this is, and where the model runs if that is not the graphics card.
+
+import { diagnose } from 'qwen3-web';
+import { entryOf, type ModelLoader } from './models/loader.js';
+import { make } from './ui/dom.js';
+import { say } from './ui/messages.js';
+
+/** The welcome; it learns of the device when a model is loaded. */
+export function welcome(loader: ModelLoader): HTMLElement {
+  const device = make('p', 'device-note');
+  const about = make('p', 'model-note');
+  device.hidden = true;
+  loader.watch((state) => {
+    const note = state.kind === 'ready' ? entryOf(state.source)?.note : undefined;
+    about.hidden = note === undefined;
+    about.textContent = note ?? '';
+    device.hidden = state.kind !== 'ready' || state.model.info.device !== 'cpu';
+    if (!device.hidden) void explain(device);
+  });
+  return make('div', '', say(make('h2'), 'welcomeTitle'), say(make('p'), 'welcomeText'), about, device);
+}
+
+async function explain(place: HTMLElement): Promise<void> {
+  const { adapter } = await diagnose();
+  say(place, adapter === undefined ? 'onCpu' : 'onCpuSlow');
+}
