@@ -71,7 +71,11 @@ async function read(response: Response, chunks: Chunks): Promise<void> {
   if (response.headers.get('content-type')?.startsWith('application/json') === true) return chunks.take(await response.text());
   // Not every browser can iterate a stream.
   const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream()).getReader();
-  for (let next = await events.read(); !next.done && next.value.data !== '[DONE]'; next = await events.read()) chunks.take(next.value.data);
+  try {
+    for (let next = await events.read(); !next.done && next.value.data !== '[DONE]'; next = await events.read()) chunks.take(next.value.data);
+  } finally {
+    events.cancel().catch(() => undefined);
+  }
 }
 
 /** llama.cpp alone can be told to end a thinking that has begun. */

@@ -56,6 +56,7 @@ describe('a sound network', () => {
     const { value, requests, bytes } = await download(file, ({ response }) => {
       most = Math.max(most, ++open);
       response.on('close', () => { open -= 1; });
+      return { slow: 1 };
     }, {}, pinned(file));
     assert.deepEqual([value.complete, value.verified, value.completeBytes], [true, true, file.size]);
     assert.equal(bytes, file.size);

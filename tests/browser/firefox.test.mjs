@@ -1,5 +1,4 @@
-// The same promises in Firefox: what is downloaded, stored, shared between tabs and repaired there.
+// The same promises in Firefox: what is downloaded, stored, shared between tabs, loaded again, repaired, and there without a network.
 
 process.env.BROWSER = 'firefox';
-await import('./download.test.mjs');
-await import('./storage.test.mjs');
+for (const name of ['download', 'storage', 'load', 'offline']) await import(`./${name}.test.mjs`);
