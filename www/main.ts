@@ -41,8 +41,6 @@ declare global {
   }
 }
 
-const SUGGESTIONS = ['What is 7 × 8 + 12?', 'Solve 3x² + 5x − 2 = 0', 'A train goes 180 km in 2 hours. How fast is it?'];
-
 const settings = new SettingsStore();
 settings.watch(({ language, look }) => {
   setLanguage(language);
@@ -73,7 +71,7 @@ const chat = new ChatView({
   onProblem,
   onReply: (events, messages, options) => void inspector.recorder.record(events, messages, options),
   welcome: welcome(loader),
-  suggestions: SUGGESTIONS,
+  suggestions: ['suggestQuadratic', 'suggestSum', 'suggestTriangle'],
   controls: [thinkingSwitch(settings)],
 });
 const conversations = new ConversationList(store, chat, () => frame.show('chat'), onProblem);

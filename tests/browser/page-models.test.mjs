@@ -1,7 +1,7 @@
 // The demo page's models as a person uses them: the catalogue, download with pause and resume, own files, trouble, a full disk, a phone.
 
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import { ANSWER, scripted } from './bench.mjs';
 import { ask, startDemo } from './demo.mjs';
 import { scriptedModel } from './scripted.mjs';
@@ -30,6 +30,8 @@ before(async () => {
     else response.write(given);
   });
 });
+// Also where a test has failed: with its page go its quota and its downloads.
+afterEach(() => Promise.all(demo.context.pages().slice(1).map((page) => page.close())));
 after(() => demo?.close());
 
 const ready = (page, name) => page.waitForFunction((name) => document.querySelector('#model-name').textContent === name
@@ -50,7 +52,6 @@ describe('the models of the demo page', () => {
     assert.equal(await page.isVisible('.load-strip'), false);
     await ask(page, 'Hi');
     assert.equal((await page.textContent('.answer')).trim(), SHOWN);
-    await page.close();
   });
 
   test('a dropped file is loaded', async () => {
@@ -65,7 +66,6 @@ describe('the models of the demo page', () => {
     await page.dispatchEvent('body', 'drop', { dataTransfer: transfer });
     await ready(page, 'dropped.gguf');
     assert.deepEqual(page.complaints, []);
-    await page.close();
   });
 
   test('a download shows its bytes, is paused, goes on where it was, is listed as stored, and deleted', async () => {
@@ -87,6 +87,9 @@ describe('the models of the demo page', () => {
     await page.click('.load-strip >> text=Resume');
     await ready(page, 'large.gguf');
     assert.ok(served < large.length * 0.8, `${served} of ${large.length} bytes came again`);
+    const later = await demo.page();
+    assert.equal(await later.textContent('#model-name'), 'large.gguf');
+    await later.close();
     await page.click('#open-models');
     const card = page.locator('.catalogue li', { hasText: 'large.gguf' });
     await card.locator('.stored').waitFor();
@@ -94,7 +97,45 @@ describe('the models of the demo page', () => {
     await card.locator('[aria-label^="Delete"]').click();
     await card.waitFor({ state: 'detached' });
     assert.deepEqual(page.complaints, []);
-    await page.close();
+    await page.goto(`${demo.server.url}/sub/path/`);
+    await ready(page, 'Tiny maths');
+  });
+
+  test('a server answers in place of a model here, and the page says where the words go', async () => {
+    const page = await demo.page('/scripted.gguf');
+    const asked = [];
+    demo.server.routes.set('/v1/models', (request, response) => response.writeHead(request.headers.authorization === 'Bearer secret' ? 200 : 401).end('{"data":[{"id":"served"}]}'));
+    demo.server.routes.set('/v1/chat/completions', (request, response) => {
+      request.on('data', (part) => asked.push(part)).on('end', () => {
+        const chunks = [{ delta: { reasoning_content: 'So' } }, { delta: { content: 'From afar' } }, { delta: {}, finish_reason: 'stop' }];
+        response.writeHead(200, { 'Content-Type': 'text/event-stream' }).end(chunks.map((choice) => `data: ${JSON.stringify({ id: '1', choices: [choice] })}\n\n`).join('') + 'data: [DONE]\n\n');
+      });
+    });
+    const connect = async (address, key) => {
+      await page.click('#open-models');
+      await page.evaluate(() => { document.querySelector('.server').open = true; });
+      await page.fill('[name="server"]', `${demo.server.url}${address}`);
+      await page.fill('[name="server-key"]', key);
+      await page.click('.server >> text=Connect');
+    };
+    await connect('/absent/v1', '');
+    await page.waitForFunction(() => /check the address/.test(document.querySelector('.load-strip.failed')?.textContent));
+    await connect('/v1', 'wrong');
+    await page.waitForFunction(() => /check the key/.test(document.querySelector('.load-strip.failed')?.textContent));
+    await connect('/v1/', 'secret');
+    await page.waitForSelector('#model-dot[data-state="connected"]');
+    assert.equal(await page.textContent('#model-name'), 'served');
+    assert.equal(await page.textContent('#model-device'), new URL(demo.server.url).host);
+    assert.match(await page.textContent('.welcome'), /what you write goes to localhost/);
+    await ask(page, 'Hello there');
+    assert.equal((await page.textContent('.answer')).trim(), 'From afar');
+    assert.equal(await page.textContent('.thoughts .text'), 'So');
+    const { model, messages } = JSON.parse(Buffer.concat(asked));
+    assert.deepEqual([model, messages], ['served', [{ role: 'user', content: 'Hello there' }]]);
+    await page.click('#open-models');
+    await page.click('[aria-label="Load Tiny maths"]');
+    await ready(page, 'Tiny maths');
+    assert.doesNotMatch(await page.textContent('.welcome'), /localhost/);
   });
 
   test('a full disk is told with what to do, and the download goes on when there is room', async () => {
@@ -111,7 +152,6 @@ describe('the models of the demo page', () => {
     await page.click('.load-strip >> text=Try again');
     await ready(page, 'large.gguf');
     assert.deepEqual(page.complaints, []);
-    await page.close();
   });
 
   test('lists the catalogue with sizes and needs, and what is used of the storage', async () => {
@@ -121,14 +161,13 @@ describe('the models of the demo page', () => {
     const text = await page.textContent('.models');
     assert.match(text, /Qwen3 0\.6B.*397 MB · needs 900 MB of memory/);
     assert.match(text, /ships with the page/);
-    await page.waitForFunction(() => /GB this browser gives/.test(document.querySelector('.storage').textContent));
+    await page.waitForFunction(() => /\d [kMG]B this browser gives/.test(document.querySelector('.storage').textContent));
     await page.click('[aria-label="Load Tiny maths"]');
     await ready(page, 'Tiny maths');
     await page.click('#open-models');
     await page.waitForSelector('.catalogue li[aria-current]');
     await page.keyboard.press('Escape');
     assert.equal(await page.locator('dialog[open]').count(), 0);
-    await page.close();
   });
 
   test('nothing overflows on a phone', async () => {
@@ -148,7 +187,6 @@ describe('the models of the demo page', () => {
     await page.click('#open-models');
     await page.waitForSelector('.catalogue li');
     assert.deepEqual(await wide(), []);
-    await page.close();
   });
 
   test('asked nothing of another host', () => {

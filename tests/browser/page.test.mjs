@@ -142,11 +142,10 @@ describe('the demo page', () => {
     for (const stop of [() => page.click(stopButton), () => page.keyboard.press('Escape')]) {
       await begin(page, 'Go on');
       await page.waitForSelector('.turn:last-child .answer:not(:empty)');
-      const start = Date.now();
       await stop();
       await page.waitForSelector('.turn:last-child .stats');
-      assert.ok(Date.now() - start < 1000, `${Date.now() - start} ms`);
       assert.match(await page.textContent('.turn:last-child'), /Stopped\./);
+      assert.equal(await page.isVisible(stopButton), false);
     }
     await page.close();
   });

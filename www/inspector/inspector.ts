@@ -61,10 +61,12 @@ export class Inspector {
       rows.push(['speed', speed === undefined ? '…' : text('tokensPerSecond', { rate: rate(speed) })]);
       const first = result?.timings.timeToFirstTokenMs ?? firstTokenMs;
       rows.push(['firstToken', first === undefined ? '…' : seconds(first / 1000)]);
-      if (result !== undefined) {
+      if (result !== undefined && result.timings.prefillTokensPerSecond > 0) {
         rows.push(['prefillSpeed', text('tokensPerSecond', { rate: rate(result.timings.prefillTokensPerSecond) })]);
+      }
+      if (result !== undefined) {
         rows.push(['tokensOfReply', text('thinkingAndAnswer', { thinking: result.usage.thinkingTokens, answer: result.usage.contentTokens })]);
-        rows.push(['cachedTokens', text('of', { part: result.usage.cachedTokens, whole: result.usage.promptTokens })]);
+        if (result.usage.promptTokens > 0) rows.push(['cachedTokens', text('of', { part: result.usage.cachedTokens, whole: result.usage.promptTokens })]);
         rows.push(['seed', String(result.seed)]);
       }
     }

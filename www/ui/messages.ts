@@ -13,6 +13,7 @@ const MESSAGES = {
   askSomething: ['Ask something', '问点什么'],
   send: ['Send', '发送'],
   stop: ['Stop', '停止'],
+  toEnd: ['To the end', '到末尾'],
   thinkingSwitch: ['Thinking', '思考'],
   reading: ['Reading', '读取中'],
   readingPrompt: ['reading {processed} of {total} tokens', '正在读取 {processed} / {total} 词元'],
@@ -44,6 +45,7 @@ const MESSAGES = {
   conversations: ['Conversations', '对话列表'],
   deleteConversation: ['Delete “{title}”', '删除“{title}”'],
   pressAgainToDelete: ['Press again to delete', '再按一次删除'],
+  export: ['Export', '导出'],
   exportMarkdown: ['Export as Markdown', '导出为 Markdown'],
   exportJson: ['Export as JSON', '导出为 JSON'],
   // Around them.
@@ -52,6 +54,9 @@ const MESSAGES = {
     'Qwen3 runs on your own device through Rust, WebAssembly and WebGPU. Nothing you write leaves the browser.',
     'Qwen3 通过 Rust、WebAssembly 和 WebGPU 在你自己的设备上运行。你写的内容不会离开浏览器。',
   ],
+  suggestSum: ['What is 7 × 8 + 12?', '7 × 8 + 12 等于多少？'],
+  suggestQuadratic: ['Solve 3x² + 5x − 2 = 0', '解方程 3x² + 5x − 2 = 0'],
+  suggestTriangle: ['A triangle has the angles x, 2x and 3x. Find them.', '三角形的三个角为 x、2x 和 3x，求各角。'],
   onCpu: [
     'This browser offers no WebGPU here, so the model runs on the processor: the answers are the same, large models are slow.',
     '此浏览器在这里不提供 WebGPU，模型在处理器上运行：回答相同，只是较大的模型会慢。',
