@@ -56,7 +56,7 @@ describe('the panels of the demo page', () => {
     assert.match(figures, /Speed[\d.]+ tokens\/s.*First token.*Tokens\d+ thinking, \d+ answer.*Context used\d+ of 512/);
     assert.match(await shownPrompt(), /^<\|im_start\|>user\nInspect me<\|im_end\|>\n<\|im_start\|>assistant\n/);
     await page.click('[aria-label="Copy the report"]');
-    await page.waitForFunction(async () => (await navigator.clipboard.readText()).includes('userAgent'));
+    while (!(await clipboard()).includes('userAgent'));
     assert.equal(JSON.parse(await clipboard()).model.device, 'cpu');
     assert.deepEqual(await serious(), []);
   });
@@ -129,7 +129,7 @@ describe('the panels of the demo page', () => {
     assert.equal(await page.locator('.measure').count(), 4);
     assert.equal(await page.locator('.bench-bar').count(), 10);
     await page.click('[aria-label="Copy the figures"]');
-    await page.waitForFunction(async () => (await navigator.clipboard.readText()).includes('rounds'));
+    while (!(await clipboard()).includes('rounds'));
     assert.equal(JSON.parse(await clipboard()).rounds.length, 3);
     assert.deepEqual(await serious(), []);
     await page.click('.views-nav >> text=Chat');
