@@ -1,5 +1,6 @@
 // A file fetched chunk by chunk over several connections at once, and handed out in order.
 
+import { free } from '../bytes.js';
 import { aborted } from '../errors.js';
 import { RangesIgnored, type Origin } from './origin.js';
 
@@ -151,10 +152,13 @@ export class ChunkDownload {
           chunk = undefined;
           index += 1;
         } else if (bytes !== undefined && performance.now() - chunk.keptAt > KEEP_AFTER_MS) {
-          await this.#plan.keep(index, bytes.slice(0, chunk.filled), false);
+          const beginning = bytes.slice(0, chunk.filled);
+          await this.#plan.keep(index, beginning, false);
+          free(beginning);
           chunk.keptAt = performance.now();
         }
       }
+      free(piece);
     }
     if (chunk?.bytes !== undefined && chunk.filled > 0) await this.#finish(index, chunk.bytes.slice(0, chunk.filled));
   }
