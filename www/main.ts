@@ -87,6 +87,9 @@ loader.watch((state) => {
   if (state.kind === 'loading') frame.hideProblem();
 });
 
+// Where there is a keyboard one can write at once.
+if (matchMedia('(hover: hover)').matches) chat.focus();
+
 /** `?model=` a name or an address, `?device=`, and `?prompt=` to be asked as soon as the model is there. */
 const query = new URLSearchParams(location.search);
 const device = query.get('device');

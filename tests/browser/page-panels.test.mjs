@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
-import { ask, startDemo } from './demo.mjs';
+import { ask, rich, startDemo } from './demo.mjs';
 import { call, scriptedModel } from './scripted.mjs';
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -156,6 +156,17 @@ describe('the panels of the demo page', () => {
     assert.ok(counts[0] > counts[1], tallies.join(', '));
     assert.deepEqual(own.complaints, []);
     await own.close();
+  });
+
+  test('has no serious fault of accessibility in an answer with everything an answer can hold', async () => {
+    await page.setInputFiles('.drop input', { name: 'rich.gguf', mimeType: '', buffer: rich });
+    await page.waitForFunction(() => document.querySelector('#model-name').textContent === 'rich.gguf' && document.querySelector('#model-dot').dataset.state === 'ready');
+    await page.click('#new-chat');
+    await ask(page, 'All');
+    await page.waitForSelector('.code .hljs-keyword');
+    await page.waitForSelector('.katex-display');
+    await page.click('.thoughts summary');
+    assert.deepEqual(await serious(), []);
   });
 
   test('speaks Chinese, is dark or light as one likes, and has names for everything', async () => {

@@ -33,6 +33,7 @@ const MESSAGES = {
   tokens: ['{count} tokens', '{count} 词元'],
   copy: ['Copy', '复制'],
   copied: ['Copied', '已复制'],
+  copyFailed: ['The browser does not let this page copy', '浏览器不允许本页复制'],
   edit: ['Edit', '编辑'],
   editMessage: ['Edit your message', '编辑你的消息'],
   regenerate: ['Regenerate', '重新生成'],
