@@ -12,6 +12,7 @@ use std::time::Instant;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pollster::block_on;
 use qwen3_web::error::{Error, Result};
+use qwen3_web::jinja::Jinja;
 use qwen3_web::model::{Loaded, SinkFactory};
 use qwen3_web::session::Engine;
 use qwen3_web::{cpu, gpu};
@@ -93,7 +94,12 @@ impl Model {
     fn engine(&self) -> Result<Engine> {
         let begun = Instant::now();
         let clock = Box::new(move || begun.elapsed().as_secs_f64() * 1000.0);
-        block_on(Engine::load(self.load(DEFAULT_CONTEXT)?, clock))
+        let mut engine = block_on(Engine::load(self.load(DEFAULT_CONTEXT)?, clock))?;
+        if let Some(carried) = engine.needs_template() {
+            let template = Jinja::new(carried.clone())?;
+            engine.set_template(Box::new(template));
+        }
+        Ok(engine)
     }
 }
 
