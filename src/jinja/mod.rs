@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use marks::{Controls, Marks, marked};
 
 /// Steps of a template at most: a file's own loop without end ends here.
-const FUEL: u64 = 20_000_000;
+const FUEL: u64 = 5_000_000;
 /// What [`raise_exception`] begins its message with, so that it is told from the engine's own faults.
 const REFUSED: &str = "the chat template refuses: ";
 

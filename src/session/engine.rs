@@ -118,22 +118,13 @@ impl Engine {
     /// Brings a loaded model onto its device and puts the engine together.
     pub async fn load(loaded: Loaded, clock: Clock) -> Result<Self> {
         let Loaded { config, vocabulary, sink, chat_template, .. } = loaded;
-        let (tokenizer, eos, bos, ends, add_bos) = match vocabulary {
-            Vocabulary::TokenizerJson(json) => (Tokenizer::from_json(&json)?, None, None, Vec::new(), false),
-            // The lists are in the tokenizer after this, and the device may need the room.
-            Vocabulary::Gguf { model, pre, tokens, types, merges, scores, space_prefix, eos, ends, bos, add_bos } => {
-                let lists = GgufVocabulary {
-                    model: &model,
-                    pre: &pre,
-                    tokens: &tokens,
-                    types: &types,
-                    merges: &merges,
-                    scores: &scores,
-                    space_prefix,
-                };
-                (Tokenizer::from_gguf(lists)?, eos, bos, ends, add_bos)
-            }
+        let tokenizer = tokenizer_of(&vocabulary)?;
+        let (eos, bos, ends, add_bos) = match &vocabulary {
+            Vocabulary::TokenizerJson(_) => (None, None, Vec::new(), false),
+            Vocabulary::Gguf { eos, bos, ends, add_bos, .. } => (*eos, *bos, ends.clone(), *add_bos),
         };
+        // The lists are in the tokenizer now, and the device may need the room.
+        drop(vocabulary);
         let runtime = sink.finish().await?;
         let mut engine = Self::new(runtime, config, tokenizer, clock)?;
         for end in eos.into_iter().chain(ends) {
@@ -445,6 +436,17 @@ impl Engine {
             let moment = (self.clock)().to_bits();
             u64::from(philox4x32_10([self.replies, 0, 0, 0], [moment as u32, (moment >> 32) as u32])[0])
         })
+    }
+}
+
+/// The tokenizer that a model's file describes.
+pub fn tokenizer_of(vocabulary: &Vocabulary) -> Result<Tokenizer> {
+    match vocabulary {
+        Vocabulary::TokenizerJson(json) => Tokenizer::from_json(json),
+        Vocabulary::Gguf { model, pre, tokens, types, merges, scores, space_prefix, .. } => {
+            let space_prefix = *space_prefix;
+            Tokenizer::from_gguf(GgufVocabulary { model, pre, tokens, types, merges, scores, space_prefix })
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod chat;
 mod inspect;
 mod logits;
 mod source;
+mod tokenize;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -38,6 +39,8 @@ enum Command {
     Logits(logits::Arguments),
     /// Measure prefill and decode.
     Bench(bench::Arguments),
+    /// Turn texts into ids, without a device.
+    Tokenize(tokenize::Arguments),
     /// Check a model file and say what it holds, without a device.
     Inspect(inspect::Arguments),
 }
@@ -120,6 +123,7 @@ fn main() -> ExitCode {
         Command::Chat(arguments) => chat::run(&arguments),
         Command::Logits(arguments) => logits::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Tokenize(arguments) => tokenize::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
     };
     match done {
