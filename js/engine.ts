@@ -66,11 +66,20 @@ export interface Engine {
   vocabulary(): Uint8Array<ArrayBuffer>;
   endTokens(): Uint32Array<ArrayBuffer>;
   setGrammars(grammars: Grammars): void;
+  /** What {@link ChatTemplate} takes, if {@link Engine.setTemplate} must come before the first conversation. */
+  needsTemplate(): string | undefined;
+  /** The template is freed with the engine. */
+  setTemplate(template: ChatTemplate): void;
   free(): void;
 }
 
 /** What makes constraints for an engine, which calls it from its own WebAssembly. */
 export interface Grammars {
+  free(): void;
+}
+
+/** What runs the chat template that a model carries, for an engine that calls it from its own WebAssembly. */
+export interface ChatTemplate {
   free(): void;
 }
 
@@ -100,6 +109,15 @@ interface GrammarModule extends Module {
 /** Fetches and instantiates the grammars, which only replies that have to keep to a form need. */
 export function importGrammars(): Promise<GrammarModule> {
   return instantiate<GrammarModule>(new URL('./grammar.js', import.meta.url), new URL('./grammar.wasm', import.meta.url));
+}
+
+interface JinjaModule extends Module {
+  ChatTemplate: new (carried: string) => ChatTemplate;
+}
+
+/** Fetches and instantiates what runs chat templates, which only models with another template than Qwen3's need. */
+export function importJinja(): Promise<JinjaModule> {
+  return instantiate<JinjaModule>(new URL('./jinja.js', import.meta.url), new URL('./jinja.wasm', import.meta.url));
 }
 
 async function instantiate<M extends Module>(glue: URL, wasm: URL): Promise<M> {

@@ -3,7 +3,7 @@
 import { allowSubgroups, findAdapter } from './device.js';
 import { blobFetcher } from './download/blobs.js';
 import { FileChanged, ownFetch, type Fetcher } from './download/response.js';
-import { importEngine, importGrammars, type Engine, type Grammars, type Loader, type LoaderOptions } from './engine.js';
+import { importEngine, importGrammars, importJinja, type Engine, type Grammars, type Loader, type LoaderOptions } from './engine.js';
 import { aborted, asQwen3Error, Qwen3Error, toPlain } from './errors.js';
 import { Meter } from './progress.js';
 import { Channel, type Handlers, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainChatOptions, type PlainLoadOptions, type PlainSource, type Port } from './protocol.js';
@@ -163,9 +163,16 @@ class Host {
       discard(loader);
       throw error;
     }
-    if (signal.aborted) {
+    try {
+      const carried = engine.needsTemplate();
+      if (carried !== undefined) {
+        const { ChatTemplate } = await fetched('jinja', importJinja());
+        engine.setTemplate(new ChatTemplate(carried));
+      }
+      if (signal.aborted) throw aborted(signal);
+    } catch (error) {
       engine.free();
-      throw aborted(signal);
+      throw error;
     }
     this.#engine = engine;
     const info = engine.info();
@@ -228,11 +235,7 @@ class Host {
   /** Gives the engine its grammars if a reply with these options needs them and it has none. */
   async #fetchGrammars(options: PlainChatOptions): Promise<void> {
     if (this.#grammars !== undefined || !(await this.#use((engine) => engine.needsGrammars(options)))) return;
-    const { Grammars } = await importGrammars().catch((cause: unknown) => {
-      throw new Qwen3Error('download-failed', `the package's grammar.wasm could not be fetched: ${String(cause)}`, {
-        hint: 'grammar.js and grammar.wasm must be served beside worker.js', cause,
-      });
-    });
+    const { Grammars } = await fetched('grammar', importGrammars());
     await this.#use((engine) => {
       this.#grammars = new Grammars(engine.vocabulary(), engine.endTokens());
       engine.setGrammars(this.#grammars);
@@ -339,6 +342,15 @@ async function openLoader(wanted: 'auto' | Device, log: (message: string, data: 
   }
   const { Loader } = await importEngine('cpu');
   return { loader: await Loader.open(options), device: 'cpu' };
+}
+
+/** A part of the package that comes when it is needed. */
+function fetched<M>(part: string, module: Promise<M>): Promise<M> {
+  return module.catch((cause: unknown) => {
+    throw new Qwen3Error('download-failed', `the package's ${part}.wasm could not be fetched: ${String(cause)}`, {
+      hint: `${part}.js and ${part}.wasm must be served beside worker.js`, cause,
+    });
+  });
 }
 
 /** Frees a loader that failed; one that was consumed by `finish`, or crashed, is gone already. */

@@ -11,6 +11,7 @@ use super::cpu as device;
 #[cfg(feature = "gpu")]
 use super::gpu as device;
 use super::grammars::{Grammars, JsGrammars};
+use super::templates::{ChatTemplate, JsChatTemplate};
 use super::thrown::{JsResult, thrown};
 use super::values::{from_js, to_js};
 use crate::error::{Error, Result};
@@ -132,6 +133,20 @@ impl Engine {
     #[wasm_bindgen(js_name = setGrammars)]
     pub fn set_grammars(&mut self, grammars: JsGrammars) {
         self.engine.set_grammars(Box::new(Grammars(grammars)));
+    }
+
+    /// What the constructor of `ChatTemplate` in the Jinja build takes, if {@link Engine.setTemplate} must come before the first
+    /// conversation.
+    #[wasm_bindgen(js_name = needsTemplate)]
+    pub fn needs_template(&self) -> JsResult<Option<String>> {
+        let carried = self.engine.needs_template().map(serde_json::to_string).transpose();
+        carried.map_err(|error| thrown(Error::internal(error.to_string())))
+    }
+
+    /// What makes prompts: a `ChatTemplate` of the Jinja build, which is freed with the engine.
+    #[wasm_bindgen(js_name = setTemplate)]
+    pub fn set_template(&mut self, template: JsChatTemplate) {
+        self.engine.set_template(Box::new(ChatTemplate(template)));
     }
 
     /// The ids of a text; what spells a control token becomes it.

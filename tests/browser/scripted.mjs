@@ -22,9 +22,10 @@ function byteAlphabet() {
  * `after`: a tool's result, a question; the last that fits counts. Tags among the words are the tokens of that name. `unused` adds
  * that many tokens, of 1 kB each, to make the file larger: half of each is noise, so that a database cannot make it small. An endless
  * thinking never goes in circles word for word: its last word comes once more as often as it goes on with the first. `width` adds that
- * many units of 1.5 kB to the feed-forward layer, which say nothing: two thirds of each are noise.
+ * many units of 1.5 kB to the feed-forward layer, which say nothing: two thirds of each are noise. `template` is the chat template in
+ * the file.
  */
-export function scriptedModel({ thinking, answer, turns = [], endless, context = 512, unused = 0, width = 0 }) {
+export function scriptedModel({ thinking, answer, turns = [], endless, context = 512, unused = 0, width = 0, template }) {
   const alphabet = byteAlphabet();
   const spell = (text) => [...new TextEncoder().encode(text)].map((byte) => alphabet[byte]).join('');
   const newline = spell('\n');
@@ -88,6 +89,7 @@ export function scriptedModel({ thinking, answer, turns = [], endless, context =
     'tokenizer.ggml.token_type': int32s(tokens.map((token) => (!SPECIAL.includes(token) ? NORMAL : token.startsWith('<|') ? CONTROL : USER_DEFINED))),
     'tokenizer.ggml.merges': [`${newline} ${newline}`],
     'tokenizer.ggml.eos_token_id': uint32(id('<|im_end|>')),
+    ...(template === undefined ? {} : { 'tokenizer.chat_template': template }),
   }, {
     'token_embd.weight': { shape: [HIDDEN, tokens.length], data: embedding },
     'blk.0.attn_norm.weight': ones(HIDDEN),
