@@ -29,8 +29,8 @@ TEMPLATE = _environment.from_string(TEMPLATE_TEXT)
 # Nothing is trained on "beyond".
 SCALES = ("small", "middle", "full", "beyond")
 QUADRATIC = dict(zip(SCALES, [(9, 3, 2), (20, 5, 3), (40, 8, 4), (60, 9, 5)]))
-LINEAR = dict(zip(SCALES, [(9, 12), (14, 20), (20, 30), (99, 99)]))
-SYSTEM = dict(zip(SCALES, [(5, 9), (7, 12), (9, 15), (12, 20)]))
+LINEAR = dict(zip(SCALES, [(9, 12), (20, 30), (99, 99), (200, 200)]))
+SYSTEM = dict(zip(SCALES, [(5, 9), (9, 15), (12, 20), (15, 30)]))
 # What a stage of training draws: weights of the families, of the ranges (small, middle, full) and of 1 to 5 digit numbers.
 STAGES = {
     "basic": {"families": {"quadratic": 0.36, "linear": 0.22, "arithmetic": 0.24, "triangle": 0.06, "word": 0.04, "greet": 0.02, "able": 0.02, "other": 0.04},
