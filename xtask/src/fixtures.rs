@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::shell::{command, find, output, run as run_command, say};
+use crate::packages;
+use crate::shell::{command, output, run as run_command, say};
 
 const FOLDER: &str = "tests/fixtures";
 /// What the scripts of `tests/fixtures` are run with.
@@ -53,7 +54,7 @@ impl Environment {
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
             return Ok(python);
         }
-        let system = find("python3").or_else(|| find("python")).context("Python 3.11 or newer is needed for this")?;
+        let system = packages::python()?;
         say(&format!("installing the packages of {} in {folder}", requirements.join(", ")));
         run_command(std::process::Command::new(system).args(["-m", "venv", folder]))?;
         let mut install = std::process::Command::new(&python);
