@@ -95,7 +95,11 @@ pub fn reply(bytes: &[u8]) {
         let text = String::from_utf8_lossy(text);
         parser.push_token(9, &text, &mut events);
         if let Some(tag) = tag {
-            parser.push_token(tag, ["", "<think>", "</think>", "<tool_call>", "</tool_call>"].get(tag as usize).unwrap_or(&"x"), &mut events);
+            parser.push_token(
+                tag,
+                ["", "<think>", "</think>", "<tool_call>", "</tool_call>"].get(tag as usize).unwrap_or(&"x"),
+                &mut events,
+            );
         }
         black_box(parse_call(&text));
     }

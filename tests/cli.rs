@@ -155,7 +155,8 @@ fn logits_after_each_token_are_those_after_its_beginning() {
         std::fs::read(out).unwrap()
     };
     let all = logits("1,2,3,262", &["--each"]);
-    let one_by_one: Vec<u8> = ["1", "1,2", "1,2,3", "1,2,3,262"].iter().flat_map(|tokens| logits(tokens, &[])).collect();
+    let one_by_one: Vec<u8> =
+        ["1", "1,2", "1,2,3", "1,2,3,262"].iter().flat_map(|tokens| logits(tokens, &[])).collect();
     let floats = |bytes: &[u8]| -> Vec<f32> {
         bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
     };

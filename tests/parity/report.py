@@ -1,6 +1,6 @@
 """Measures the engine against those who define the models, and writes docs/parity.md: `cargo xtask parity` runs it.
 
-usage: report.py [--device cpu|gpu ...] [--tokens N] [NAME ...]    default both devices, 544 tokens, every checkpoint
+usage: report.py [--device cpu,gpu] [--tokens N] [NAME ...]    default both devices, 544 tokens, every checkpoint
 
 Each checkpoint reads the same text, token by token, through `qwen3 logits --each`; the reference is `transformers` in f32 on the
 weights it dequantises itself from the same file. Ids are held against llama.cpp's, as the wheel `xllamacpp` ships it.
@@ -125,7 +125,7 @@ def row(name, device, m):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", nargs="+", default=["cpu", "gpu"])
+    parser.add_argument("--device", type=lambda names: names.split(","), default=["cpu", "gpu"])
     parser.add_argument("--tokens", type=int, default=544)
     parser.add_argument("names", nargs="*", help="beginnings of checkpoints' names")
     arguments = parser.parse_args()

@@ -5,8 +5,10 @@ mod check;
 mod demo;
 mod extension;
 mod fixtures;
+mod fuzz;
 mod node;
 mod packages;
+mod parity;
 mod server;
 mod shell;
 mod test;
@@ -37,6 +39,10 @@ enum Verb {
     Check,
     /// Make the test fixtures anew, with the Python packages they are pinned to
     Fixtures,
+    /// Measure the engine against transformers and llama.cpp, and write docs/parity.md anew
+    Parity(parity::Options),
+    /// Feed the parsers with bytes that a fuzzer makes up
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -58,5 +64,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Test => test::run(),
         Verb::Check => check::run(),
         Verb::Fixtures => fixtures::run(),
+        Verb::Parity(options) => parity::run(options),
+        Verb::Fuzz(options) => fuzz::run(options),
     }
 }
