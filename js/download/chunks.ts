@@ -22,7 +22,7 @@ export interface ChunkPlan {
   onBytes(count: number): void;
 }
 
-/** A chunk that takes longer than this is kept as far as it has come: that much is lost at most when the page closes. */
+/** A chunk that takes longer than this is kept as far as it has come: that much is lost at most when the page is closed. */
 const KEEP_AFTER_MS = 2_000;
 
 /** Fetches what a {@link ChunkPlan} lacks, the lowest chunks first. */
@@ -138,29 +138,40 @@ export class ChunkDownload {
       bytes: new Uint8Array(chunkBytes), filled: beginning?.length ?? 0, keptAt: performance.now(),
     };
     if (beginning !== undefined) chunk.bytes?.set(beginning);
-    for await (let piece of origin.span(first * chunkBytes + chunk.filled, to, signal)) {
-      while (piece.length > 0) {
-        chunk ??= { bytes: await this.#begin(index, signal), filled: 0, keptAt: performance.now() };
-        const { bytes, filled } = chunk;
-        const part = piece.subarray(0, chunkBytes - filled);
-        piece = piece.subarray(part.length);
-        bytes?.set(part, filled);
-        chunk.filled += part.length;
-        if (bytes !== undefined) onBytes(part.length);
-        if (chunk.filled === chunkBytes) {
-          if (bytes !== undefined) await this.#finish(index, bytes);
-          chunk = undefined;
-          index += 1;
-        } else if (bytes !== undefined && performance.now() - chunk.keptAt > KEEP_AFTER_MS) {
-          const beginning = bytes.slice(0, chunk.filled);
-          await this.#plan.keep(index, beginning, false);
-          free(beginning);
-          chunk.keptAt = performance.now();
+    try {
+      for await (let piece of origin.span(first * chunkBytes + chunk.filled, to, signal)) {
+        while (piece.length > 0) {
+          chunk ??= { bytes: await this.#begin(index, signal), filled: 0, keptAt: performance.now() };
+          const { bytes, filled } = chunk;
+          const part = piece.subarray(0, chunkBytes - filled);
+          piece = piece.subarray(part.length);
+          bytes?.set(part, filled);
+          chunk.filled += part.length;
+          if (bytes !== undefined) onBytes(part.length);
+          if (chunk.filled === chunkBytes) {
+            if (bytes !== undefined) await this.#finish(index, bytes);
+            chunk = undefined;
+            index += 1;
+          } else if (bytes !== undefined && performance.now() - chunk.keptAt > KEEP_AFTER_MS) {
+            await this.#keepBeginning(index, bytes, chunk.filled);
+            chunk.keptAt = performance.now();
+          }
         }
+        free(piece);
       }
-      free(piece);
+    } catch (error) {
+      // Unless another connection begins anew with the same chunk.
+      const ends = this.#signal.aborted || this.#failure !== undefined || !(signal.aborted || error instanceof RangesIgnored);
+      if (ends && chunk?.bytes !== undefined && chunk.filled < chunkBytes) await this.#keepBeginning(index, chunk.bytes, chunk.filled).catch(() => undefined);
+      throw error;
     }
     if (chunk?.bytes !== undefined && chunk.filled > 0) await this.#finish(index, chunk.bytes.slice(0, chunk.filled));
+  }
+
+  async #keepBeginning(index: number, bytes: Bytes, filled: number): Promise<void> {
+    const beginning = bytes.slice(0, filled);
+    if (filled > 0) await this.#plan.keep(index, beginning, false);
+    free(beginning);
   }
 
   /** Room for a chunk of a stream, nothing if it is there already. */
