@@ -267,7 +267,10 @@ describe('many tabs', () => {
     const loading = first.evaluate(() => new Promise((resolve, reject) => {
       answer('/model.gguf', { onProgress: ({ loadedBytes }) => { globalThis.begun ||= loadedBytes > 0; } }).then(resolve, reject);
     }));
-    await first.waitForFunction(() => globalThis.begun);
+    // Tabs in the background have no frames to wait for.
+    await first.evaluate(async () => {
+      while (!globalThis.begun) await new Promise((resolve) => setTimeout(resolve, 20));
+    });
     const failure = await second.evaluate(() => attempt(() => answer('/model.gguf', { signal: AbortSignal.timeout(300) })));
     assert.equal(failure.code, 'aborted');
     given.open();
