@@ -10,7 +10,8 @@ use std::path::Path;
 #[test]
 fn every_seed_is_survived_whole_and_cut() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
-    let targets: [(&str, fn(&[u8])); 5] = [
+    type Target = fn(&[u8]);
+    let targets: [(&str, Target); 5] = [
         ("gguf", targets::gguf),
         ("safetensors", targets::safetensors),
         ("tokenizer_json", targets::tokenizer_json),
