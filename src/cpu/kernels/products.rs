@@ -33,8 +33,7 @@ pub fn dot_q4_0<V: Lanes>(w: [&[[u8; 18]]; ROWS], x: Row, totals: &[[i32; 2]]) -
         let lanes = in_block(x, b, |r| {
             let [_, _, nibbles @ ..] = &w[r][b];
             let nibbles = V::load(nibbles);
-            let ([first, second], [third, fourth]) =
-                (nibbles.and(low).widen(), nibbles.right::<4>().and(low).widen());
+            let ([first, second], [third, fourth]) = (nibbles.and(low).widen(), nibbles.right::<4>().and(low).widen());
             [first, second, third, fourth]
         });
         // The halves of bytes are 8 too large.
