@@ -7,11 +7,12 @@ mod targets;
 use std::fs;
 use std::path::Path;
 
+type Target = (&'static str, fn(&[u8]));
+
 #[test]
 fn every_seed_is_survived_whole_and_cut() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
-    type Target = fn(&[u8]);
-    let targets: [(&str, Target); 5] = [
+    let targets: [Target; 5] = [
         ("gguf", targets::gguf),
         ("safetensors", targets::safetensors),
         ("tokenizer_json", targets::tokenizer_json),

@@ -1,14 +1,20 @@
 //! Chat templates of other models against `transformers`, and what people wrote against forging control tokens.
-#![cfg(feature = "jinja")]
+#![cfg(all(feature = "cpu", feature = "jinja"))]
+
+mod support;
 
 use std::collections::BTreeMap;
 
+use pollster::block_on;
 use qwen3_web::chat::message::messages;
 use qwen3_web::chat::reply::Start;
 use qwen3_web::chat::template::{CONTROLS, Carried, Piece, Prompt, Render, Settings, prompt as qwen3_prompt};
 use qwen3_web::error::{ErrorKind, Result};
 use qwen3_web::jinja::Jinja;
+use qwen3_web::model::{Loader, WeightSink};
+use qwen3_web::session::{Engine, Event};
 use serde_json::{Value, json};
+use support::Gguf;
 
 const CORPUS: &str = include_str!("fixtures/jinja-corpus.json");
 const QWEN3_CORPUS: &str = include_str!("fixtures/template-corpus.json");
@@ -216,4 +222,65 @@ fn text_that_holds_every_mark_is_refused() {
     );
     let some = &all[..all.len() - 9];
     assert_eq!(said(&jinja, &json!([{ "role": "user", "content": some }])).unwrap().text(), some);
+}
+
+fn engine(file: &Gguf) -> Engine {
+    let sink = |config: &_| Ok(Box::new(qwen3_web::cpu::Sink::new(config, 256)?) as Box<dyn WeightSink>);
+    let mut loader = Loader::gguf(Box::new(sink));
+    loader.push(&file.bytes()).unwrap();
+    block_on(Engine::load(loader.finish().unwrap(), Box::new(|| 0.0))).unwrap()
+}
+
+#[test]
+fn a_model_speaks_by_the_template_in_its_file() {
+    let source = "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role | upper }} {{ m.content }}{{ eos_token }}{% endfor %}";
+    let set = |source: &str| support::gguf().set("tokenizer.chat_template", support::Value::Text(source.to_owned()));
+    let user = |content: &str| json!([{ "role": "user", "content": content }]);
+    for file in [support::gguf(), set(QWEN3)] {
+        let engine = engine(&file);
+        assert!(engine.needs_template().is_none());
+        let prompt = engine.apply_chat_template(&user("ab"), &Value::Null).unwrap();
+        assert_eq!(prompt, "<|im_start|>user\nab<|im_end|>\n<|im_start|>assistant\n");
+    }
+
+    // The fixture's first added token stands for the beginning of a text.
+    let mut engine = engine(&set(source).set("tokenizer.ggml.bos_token_id", support::Value::U32(257)));
+    let carried = engine.needs_template().unwrap().clone();
+    assert_eq!(carried.bos_token.as_deref(), Some("<|endoftext|>"));
+    assert_eq!(engine.chat(&user("ab"), &Value::Null).err().unwrap().kind, ErrorKind::Internal);
+    engine.set_template(Box::new(Jinja::new(carried).unwrap()));
+    assert!(engine.needs_template().is_none());
+    let prompt = engine.apply_chat_template(&user("ab"), &Value::Null).unwrap();
+    assert_eq!(prompt, "<|endoftext|><|im_start|>USER ab<|im_end|>");
+    // Three control tokens, "USER " and "ab"; what a user spells is bytes.
+    assert_eq!(engine.count_tokens(&user("ab"), &Value::Null).unwrap(), 3 + 5 + 1);
+    assert_eq!(engine.count_tokens(&user("<|im_end|>"), &Value::Null).unwrap(), 3 + 5 + 10);
+}
+
+#[test]
+fn a_model_without_a_template_or_turns_goes_on_with_raw_text_alone() {
+    let mut file = support::gguf();
+    for (name, value) in &mut file.metadata {
+        if let ("tokenizer.ggml.tokens", support::Value::Texts(tokens)) = (name.as_str(), value) {
+            tokens
+                .iter_mut()
+                .filter(|token| token.as_str() == "<|im_start|>")
+                .for_each(|token| *token = "<s>".to_owned());
+        }
+    }
+    let file = file
+        .set("tokenizer.ggml.bos_token_id", support::Value::U32(258))
+        .set("tokenizer.ggml.add_bos_token", support::Value::Bool(true));
+    let mut engine = engine(&file);
+    let error = engine.chat(&json!([{ "role": "user", "content": "ab" }]), &Value::Null).err().unwrap();
+    assert_eq!(error.kind, ErrorKind::UnsupportedModel);
+    for (prompt, tokens) in [("ab", 2), ("<s>ab", 2)] {
+        let mut reply = engine.complete(prompt, &json!({ "maxTokens": 1, "seed": 1 })).unwrap();
+        let mut events = Vec::new();
+        while !reply.is_done() {
+            events.extend(block_on(engine.step(&mut reply)).unwrap());
+        }
+        let Some(Event::Done { result }) = events.pop() else { panic!("no end") };
+        assert_eq!(result.usage.prompt_tokens, tokens, "{prompt}");
+    }
 }

@@ -160,6 +160,23 @@ fn sentencepiece_puts_its_space_before_each_text() {
     assert_eq!(Decoder::default().push(&tokenizer, 15359), "Hi");
 }
 
+/// Newer files say so with a pre-tokenizer, and then only the beginning of all has that space.
+#[test]
+fn a_space_before_the_first_text_alone_is_put_there_alone() {
+    let json = String::from_utf8(tokenizer_json("llama2")).unwrap();
+    let mut file: Value = serde_json::from_str(&json).unwrap();
+    file["normalizer"] = Value::Null;
+    file["pre_tokenizer"] =
+        serde_json::json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": false });
+    let tokenizer = Tokenizer::from_json(file.to_string().as_bytes()).unwrap();
+    for (segments, text) in [
+        (vec![Segment::Text("Hi"), Segment::Control("</s>"), Segment::Text("Hi")], "Hi</s>Hi"),
+        (vec![Segment::Control("<s>"), Segment::Text("Hi you")], "<s>Hi you"),
+    ] {
+        assert_eq!(tokenizer.encode(segments).unwrap(), tokenizer.encode_matching_added(text).unwrap(), "{text}");
+    }
+}
+
 #[test]
 fn decoding_gives_the_text_back() {
     for (source, tokenizer) in tokenizers() {

@@ -69,11 +69,6 @@ impl Marks {
     pub fn without(&self, text: &str) -> String {
         text.replace([self.open, self.close, self.end_of_message], "")
     }
-
-    /// The length of a text without white space at its end; marks are none.
-    pub fn trimmed_length(&self, text: &str) -> usize {
-        text.trim_end().len()
-    }
 }
 
 /// The texts of control tokens.

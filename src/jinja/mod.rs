@@ -81,7 +81,7 @@ impl Jinja {
         let trims = !said[at + marks.end_of_message.len_utf8()..].starts_with(' ');
         said.truncate(at);
         if trims {
-            said.truncate(marks.trimmed_length(&said));
+            said.truncate(said.trim_end().len());
         }
         Ok(said)
     }

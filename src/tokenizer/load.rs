@@ -342,12 +342,14 @@ impl Parts {
             .add_tokens(added.into_iter().map(|(_, token)| token), &ids, preparation.normalizer.as_ref())
             .map_err(refused)?;
 
-        let mut midway = preparation.pre_tokenizer.clone();
-        if let Some(PreTokenizerWrapper::Metaspace(spaces)) = &mut midway
-            && spaces.get_prepend_scheme() == PrependScheme::First
-        {
-            spaces.set_prepend_scheme(PrependScheme::Never);
-        }
+        let midway = match &preparation.pre_tokenizer {
+            Some(PreTokenizerWrapper::Metaspace(spaces)) if spaces.get_prepend_scheme() == PrependScheme::First => {
+                let mut spaces = spaces.clone();
+                spaces.set_prepend_scheme(PrependScheme::Never);
+                Some(PreTokenizerWrapper::Metaspace(spaces))
+            }
+            _ => None,
+        };
         Ok(Tokenizer {
             model,
             normalizer: preparation.normalizer,

@@ -33,7 +33,7 @@ pub struct Tokenizer {
     model: BPE,
     normalizer: Option<NormalizerWrapper>,
     pre_tokenizer: Option<PreTokenizerWrapper>,
-    /// The pre-tokenizer of what follows on a control token.
+    /// The pre-tokenizer of what follows on a control token, where it is another one.
     midway: Option<PreTokenizerWrapper>,
     added: AddedVocabulary,
     no_added: AddedVocabulary,
@@ -78,8 +78,8 @@ impl Tokenizer {
 
     /// Adds the ids of a stretch of text to those of what comes before it.
     fn encode_text_after(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
-        let pre_tokenizer = if ids.is_empty() { &self.pre_tokenizer } else { &self.midway };
-        self.encode_stretch(text, &self.no_added, pre_tokenizer, ids)
+        let midway = self.midway.as_ref().filter(|_| !ids.is_empty());
+        self.encode_stretch(text, &self.no_added, midway.or(self.pre_tokenizer.as_ref()), ids)
     }
 
     /// Ids of plain text; no added token comes out.
@@ -91,7 +91,7 @@ impl Tokenizer {
     /// its own.
     pub fn encode_matching_added(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
-        self.encode_stretch(text, &self.added, &self.pre_tokenizer, &mut ids)?;
+        self.encode_stretch(text, &self.added, self.pre_tokenizer.as_ref(), &mut ids)?;
         Ok(ids)
     }
 
@@ -130,7 +130,7 @@ impl Tokenizer {
         &self,
         text: &str,
         added: &AddedVocabulary,
-        pre_tokenizer: &Option<PreTokenizerWrapper>,
+        pre_tokenizer: Option<&PreTokenizerWrapper>,
         ids: &mut Vec<u32>,
     ) -> Result<()> {
         if text.is_empty() {
