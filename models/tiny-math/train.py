@@ -1,4 +1,4 @@
-"""Trains the model on the generated stream: `python train.py --steps 20000`, resumable, then `python train.py --cooldown 600`.
+"""Trains the model on the generated stream: `python train.py --steps 20000`, resumable, then `python train.py --cooldown 20`.
 
 The learning rate warms up, stays, and falls to zero over the cooldown, which may start at any checkpoint. Loss on the assistant's tokens only.
 Muon moves the matrices of the layers, Adam the embedding and the norms.
@@ -130,7 +130,7 @@ def main():
     parser.add_argument("--seed", default="tiny-math")
     parser.add_argument("--stage", choices=STAGES, default="full", help="what is drawn: see generate.py")
     parser.add_argument("--steps", type=int, default=20000)
-    parser.add_argument("--cooldown", type=int, default=0, help="decay the learning rate to zero over this many steps, then stop")
+    parser.add_argument("--cooldown", type=float, default=0, metavar="MINUTES", help="decay the learning rate to zero over this time, then stop")
     parser.add_argument("--tokens", type=int, default=4096, help="tokens of a batch, padding included")
     parser.add_argument("--lr", type=float, default=0.015)
     parser.add_argument("--save-seconds", type=float, default=120)
@@ -144,7 +144,6 @@ def main():
     opts = optimizers(model, args)
     average = {k: v.clone() for k, v in model.state_dict().items()}
     average, state = restore(args.out, model, opts) or (average, {"step": 0, "pool": 0, "tokens": 0, "seconds": 0.0})
-    begin, end = state["step"], state["step"] + args.cooldown if args.cooldown else args.steps
     args.out.mkdir(exist_ok=True)
     log = open(args.out / "loss.jsonl", "a", buffering=1)
     model.share_memory()
@@ -154,10 +153,13 @@ def main():
     for w in workers:
         w.start()
     last_save, losses, started = time.time(), [], time.time()
-    bar = tqdm(total=end, initial=begin, mininterval=10)
-    while state["step"] < end:
+    bar, first = tqdm(total=None if args.cooldown else args.steps, initial=state["step"], mininterval=10), 0.0
+    while args.cooldown or state["step"] < args.steps:
         (tokens, loss, gradients), step = done.get(), state["step"]
-        rate = min(1, (step + 1) / 100) * ((end - step) / args.cooldown if args.cooldown else 1)
+        first = first or time.time()
+        rate = min(1, (step + 1) / 100) * (1 - (time.time() - first) / 60 / args.cooldown if args.cooldown else 1)
+        if rate <= 0:
+            break
         for p, g in zip(model.parameters(), gradients):
             p.grad = torch.from_numpy(g)
         for o, lr in zip(opts, (args.lr, args.lr * 0.2)):
