@@ -114,7 +114,7 @@ export async function startThread(options: LoadOptions, bodies: Bodies, ended: A
   };
 }
 
-/** A loaded model. Calls may overlap: replies and other work on the device run one after the other. */
+/** A loaded model. Calls may overlap: on WebGPU replies run together, up to 16 of them, and each is what it would have been alone; on the CPU they run one after the other. */
 export class Model implements ChatModel {
   readonly info: ModelInfo;
   readonly #host: HostChannel;

@@ -108,7 +108,7 @@ impl Sink {
         })
     }
 
-    fn network(mut self) -> Result<Network> {
+    pub(super) fn network(mut self) -> Result<Network> {
         let quantization = self.bytes_of_type.iter().max_by_key(|(_, bytes)| **bytes).map_or(DType::F32, |(d, _)| *d);
         let default = precision(&self.config, quantization, self.context_length);
         let precision = self.precision.unwrap_or(default);
@@ -152,7 +152,7 @@ impl WeightSink for Sink {
         Box::pin(async move {
             let device = self.device.clone();
             let network = device.checked(|| self.network()).await?;
-            Ok(Box::new(Gpu::new(network)?) as Box<dyn Runtime>)
+            Ok(Box::new(Gpu::new(network).await?) as Box<dyn Runtime>)
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::engine::DEFAULT_CONTEXT;
 use crate::error::Result;
-use crate::gpu::{Device, Sink, self_test};
+use crate::gpu::{Device, Sink, tuned};
 use crate::model::SinkFactory;
 
 /// Takes the adapter, a software one only if the caller insists, and refuses one that computes garbage. `kernels` is the
@@ -14,7 +14,7 @@ pub async fn open(insist: bool, kernels: Option<&str>, context_length: Option<us
         Some("software") => device.treat_as_software(true),
         _ => device,
     };
-    self_test(&device).await?;
+    let device = tuned(device, None).await?;
     Ok(Box::new(move |config| {
         let context_length = context_length.unwrap_or(DEFAULT_CONTEXT.min(config.max_context));
         Ok(Box::new(Sink::new(&device, config, context_length)?))

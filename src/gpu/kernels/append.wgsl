@@ -1,4 +1,5 @@
-// Biases, QK-norm and RoPE in place, and the keys and values appended to the cache: one team of TEAM lanes a head of a token.
+// Biases, QK-norm and RoPE in place, and the keys and values appended to the cache: one team of TEAM lanes a head of a
+// token.
 const HD : u32 = $HEAD_DIM;
 const HALF : u32 = HD / 2u;
 const HEADS : u32 = $HEADS;       // query heads
@@ -26,8 +27,8 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
   let lane = lid % TEAM;
   let row = wg.x * TEAMS + lid / TEAM;
   let token = wg.y;
-  let pos = state.pos + token;
-  let live = state.done == 0u && row < ROWS;
+  let pos = pos_of(token);
+  let live = !is_done(token) && row < ROWS;
   let base = (token * ROWS + min(row, ROWS - 1u)) * HD;
   let rotated = live && row < HEADS + KV_HEADS;
 #if NORMED
@@ -66,7 +67,7 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
 #endif
   if (!live || row < HEADS) { return; }
   let head = (row - HEADS) % KV_HEADS;
-  let cell = (pos / 32u) * KV_HEADS + head;
+  let cell = cell_of(token, pos / 32u, head);
   if (row < HEADS + KV_HEADS) {
     for (var d = lane; d < HD / 8u; d += TEAM) {
       put_key(cell, d, pos % 32u, Eight(from_qkv(base + d * 8u), from_qkv(base + d * 8u + 4u)));

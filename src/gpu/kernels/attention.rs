@@ -1,6 +1,7 @@
 //! Attention over the KV cache: biases, QK-norm, RoPE, append, and causal grouped-query softmax(q·kᵀ / √head_dim)·v.
 //!
-//! Decode on hardware is one dispatch (`attention.wgsl`, fused); a prefill is `append.wgsl` and then `attention.wgsl`;
+//! Decode on hardware is one dispatch (`attention.wgsl`, fused); a prefill is `append.wgsl` and then `attention.wgsl` over
+//! several tokens at once;
 //! a software adapter always takes `append.wgsl` and `attention_serial.wgsl`, which need no barrier.
 
 use super::WORKGROUP;
@@ -31,11 +32,23 @@ impl Precision {
     }
 }
 
-/// One layer's attention for one sequence.
+/// What a step's columns are to attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Tokens of one sequence, all appended before any of them attends.
+    Prefill,
+    /// Of different sequences.
+    Decode,
+    /// Guesses of one sequence, of which only the last attends; a fused kernel's dispatch for each of them makes that a
+    /// decode of one after the other.
+    LastGuess,
+}
+
+/// One layer's attention.
 pub struct Attention<'a> {
     /// Heads and epsilon.
     pub config: &'a Config,
-    /// `[token][query heads, key heads, value heads][head_dim]`
+    /// `[column][query heads, key heads, value heads][head_dim]`
     pub qkv: &'a wgpu::Buffer,
     /// `q_norm [head_dim], k_norm [head_dim], biases [query heads, key heads, value heads][head_dim]`, as far as the
     /// architecture has them.
@@ -47,13 +60,15 @@ pub struct Attention<'a> {
     pub rope: &'a wgpu::Buffer,
     /// How the cache holds numbers.
     pub precision: Precision,
-    /// Keys: `[position / 32][kv head][head_dim / 8][position % 32]`, 8 numbers each.
+    /// Tiles of the cache that one sequence can have.
+    pub pages: usize,
+    /// Keys: `[tile][kv head][head_dim / 8][position % 32]`, 8 numbers each.
     pub keys: &'a wgpu::Buffer,
-    /// Values: `[position / 32][kv head][position % 32][head_dim / 4]`, 4 numbers each.
+    /// Values: `[tile][kv head][position % 32][head_dim / 4]`, 4 numbers each.
     pub values: &'a wgpu::Buffer,
-    /// Whole results: `[token][head][head_dim]`; in fused decode partial ones: `[head][split][head_dim]`.
+    /// Whole results: `[column][head][head_dim]`; in fused decode partial ones: `[column][head][split][head_dim]`.
     pub y: &'a wgpu::Buffer,
-    /// Fused decode: `[head][split]` (maximum, sum).
+    /// Fused decode: `[column][head][split]` (maximum, sum).
     pub softmax: &'a wgpu::Buffer,
     /// The step's `State`.
     pub state: &'a wgpu::Buffer,
@@ -64,9 +79,15 @@ pub fn splits(device: &Device) -> u32 {
     if device.software { 1 } else { 8 }
 }
 
+/// Queries that share a workgroup in a prefill on hardware, unless more heads share a KV head.
+const QUERIES: usize = 8;
+/// Elements of all these queries, for which there is room in workgroup memory.
+const QUERY_ELEMENTS: usize = 1024;
+
 impl Attention<'_> {
-    /// The dispatches of a prefill, or of a decode step.
-    pub fn dispatches(&self, device: &Device, prefill: bool) -> Result<Vec<Dispatch>> {
+    /// The dispatches of a step.
+    pub fn dispatches(&self, device: &Device, step: Step) -> Result<Vec<Dispatch>> {
+        let prefill = step == Step::Prefill;
         let config = self.config;
         let group = config.heads / config.kv_heads;
         let defines = Defines::new()
@@ -75,6 +96,8 @@ impl Attention<'_> {
             .set("KV_HEADS", config.kv_heads)
             .set("G", group)
             .set("CHUNKS", config.head_dim.div_ceil(128))
+            .set("PAGES", self.pages)
+            .flag("PREFILL", prefill)
             .flag("KV_F32", self.precision == Precision::F32)
             .set("KV_ACCESS", "read")
             .flag("NORMED", config.qk_norm)
@@ -96,9 +119,15 @@ impl Attention<'_> {
             bindings.extend(self.vectors.map(|vectors| (1, vectors.as_entire_binding())));
             bindings.push((2, self.rope.as_entire_binding()));
             bindings.push((5, self.softmax.as_entire_binding()));
-            let defines = defines.flag("FUSED", true).set("NSPLIT", splits(device)).set("KV_ACCESS", "read_write");
+            let defines = defines
+                .flag("FUSED", true)
+                .set("TOKENS", 1)
+                .set("Q", group)
+                .set("NSPLIT", splits(device))
+                .set("KV_ACCESS", "read_write")
+                .flag("LAST", step == Step::LastGuess);
             let grid = [config.kv_heads as u32, splits(device), 1];
-            return Ok(vec![device.dispatch("attention", defines, &bindings, grid)?]);
+            return Ok(vec![device.dispatch("attention", defines, &bindings, grid)?.for_tokens(2, 1)]);
         }
         let append = {
             let team = if device.software { 1 } else { 32 };
@@ -121,8 +150,9 @@ impl Attention<'_> {
             device.dispatch("attention_serial", defines.set("WG", threads), &read, grid)?.for_tokens(1, 1)
         } else {
             let grid = [config.kv_heads as u32, 1, 1];
-            let defines = defines.flag("FUSED", false).set("NSPLIT", 1);
-            device.dispatch("attention", defines, &read, grid)?.for_tokens(2, 1)
+            let tokens = (QUERIES.min(QUERY_ELEMENTS / config.head_dim) / group).max(1);
+            let defines = defines.flag("FUSED", false).set("TOKENS", tokens).set("Q", group * tokens).set("NSPLIT", 1);
+            device.dispatch("attention", defines, &read, grid)?.for_tokens(2, tokens as u32)
         };
         Ok(vec![append, attend])
     }
@@ -131,7 +161,7 @@ impl Attention<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::testing::{Random, devices, relative_error, run, state};
+    use crate::gpu::testing::{PAGES, Random, devices, relative_error, run, state};
     use crate::model::Rope;
 
     /// Qwen3's, or an architecture unlike it in everything.
@@ -265,6 +295,7 @@ mod tests {
                     let layer = Attention {
                         config: &config,
                         precision,
+                        pages: PAGES,
                         qkv: &qkv,
                         vectors: Some(&vectors),
                         window: config.window(0),
@@ -278,7 +309,7 @@ mod tests {
                     run(
                         &device,
                         count as u32,
-                        &layer.dispatches(&device, prefill).unwrap(),
+                        &layer.dispatches(&device, if prefill { Step::Prefill } else { Step::Decode }).unwrap(),
                         &y,
                         attention * count.max(splits as usize),
                     )

@@ -1,10 +1,15 @@
-// The KV cache of one layer: f16, or f32 beside unquantised weights. Tiles of 32 positions are outermost, so that it
-// grows by a copy; within a tile a lane that is a position, and a lane that is 4 dimensions of a value, read whole lines.
+// The KV cache of one layer, all sequences: f16, or f32 beside unquantised weights. Tiles of 32 positions are outermost and
+// belong to sequences by their pages; within a tile a lane that is a position, and a lane that is 4 dimensions of a value,
+// read whole lines. A cell is a KV head of a tile.
 struct Eight { a : vec4<f32>, b : vec4<f32> } // 8 dimensions of a key
 
+fn cell_of(column : u32, tile : u32, head : u32) -> u32 {
+  return state.pages[slot_of(column) * $PAGES + tile] * KV_HEADS + head;
+}
+
 #if KV_F32
-@group(0) @binding(3) var<storage, $KV_ACCESS> kc : array<vec4<f32>>; // [pos/32][kv_head][head_dim/8][pos%32][2]
-@group(0) @binding(4) var<storage, $KV_ACCESS> vc : array<vec4<f32>>; // [pos/32][kv_head][pos%32][head_dim/4]
+@group(0) @binding(3) var<storage, $KV_ACCESS> kc : array<vec4<f32>>; // [tile][kv_head][head_dim/8][pos%32][2]
+@group(0) @binding(4) var<storage, $KV_ACCESS> vc : array<vec4<f32>>; // [tile][kv_head][pos%32][head_dim/4]
 
 fn key(cell : u32, d : u32, p : u32) -> Eight {
   let at = ((cell * (HD / 8u) + d) * 32u + p) * 2u;
@@ -20,8 +25,8 @@ fn put_key(cell : u32, d : u32, p : u32, k : Eight) {
 fn put_value(cell : u32, p : u32, d : u32, v : vec4<f32>) { vc[(cell * 32u + p) * (HD / 4u) + d] = v; }
 #endif
 #else
-@group(0) @binding(3) var<storage, $KV_ACCESS> kc : array<vec4<u32>>; // [pos/32][kv_head][head_dim/8][pos%32] 8 x f16
-@group(0) @binding(4) var<storage, $KV_ACCESS> vc : array<vec2<u32>>; // [pos/32][kv_head][pos%32][head_dim/4] 4 x f16
+@group(0) @binding(3) var<storage, $KV_ACCESS> kc : array<vec4<u32>>; // [tile][kv_head][head_dim/8][pos%32] 8 x f16
+@group(0) @binding(4) var<storage, $KV_ACCESS> vc : array<vec2<u32>>; // [tile][kv_head][pos%32][head_dim/4] 4 x f16
 
 fn four(w : vec2<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y)); }
 fn packed(v : vec4<f32>) -> vec2<u32> { return vec2<u32>(pack2x16float(v.xy), pack2x16float(v.zw)); }
