@@ -1,7 +1,7 @@
 // What a first visitor reads: what this is, and where the model runs if that is not the graphics card.
 
 import { diagnose } from 'qwen3-web';
-import { entryOf, type ModelLoader } from './models/loader.js';
+import { entryOf, hostOf, type ModelLoader } from './models/loader.js';
 import { make } from './ui/dom.js';
 import { say } from './ui/messages.js';
 
@@ -17,7 +17,12 @@ export function welcome(loader: ModelLoader): HTMLElement {
     device.hidden = state.kind !== 'ready' || state.model.info.device !== 'cpu';
     if (!device.hidden) void explain(device);
   });
-  return make('div', '', say(make('h2'), 'welcomeTitle'), say(make('p'), 'welcomeText'), about, device);
+  const where = make('p');
+  loader.watch((state) => {
+    if (state.kind === 'connected') say(where, 'toServer', { host: hostOf(state.source) });
+    else say(where, 'welcomeText');
+  });
+  return make('div', '', say(make('h2'), 'welcomeTitle'), where, about, device);
 }
 
 async function explain(place: HTMLElement): Promise<void> {

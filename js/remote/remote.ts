@@ -69,11 +69,9 @@ function withoutOldestTurn(messages: Message[]): Message[] | undefined {
 async function read(response: Response, chunks: Chunks): Promise<void> {
   if (response.body === null) return;
   if (response.headers.get('content-type')?.startsWith('application/json') === true) return chunks.take(await response.text());
-  const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
-  for await (const { data } of events) {
-    if (data === '[DONE]') return;
-    chunks.take(data);
-  }
+  // Not every browser can iterate a stream.
+  const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream()).getReader();
+  for (let next = await events.read(); !next.done && next.value.data !== '[DONE]'; next = await events.read()) chunks.take(next.value.data);
 }
 
 /** llama.cpp alone can be told to end a thinking that has begun. */

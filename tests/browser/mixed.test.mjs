@@ -24,7 +24,7 @@ before(async () => {
 });
 after(() => bench.stop());
 
-test('200 mixed requests over 8 conversations', { timeout: 240_000 }, async () => {
+test('200 mixed requests over 8 conversations', async () => {
   const r = await page.evaluate(async ({ REQUESTS, CONVERSATIONS }) => {
     // A linear congruential generator (Numerical Recipes, §7.1): the same requests every time.
     let state = 7;

@@ -66,6 +66,10 @@ const MESSAGES = {
   views: ['Views', '视图'],
   viewChat: ['Chat', '对话'],
   dropHint: ['Drop the .gguf file to load it', '松开以载入 .gguf 文件'],
+  toServer: [
+    'A server answers: what you write goes to {host}.',
+    '由服务器回答：你写的内容会发送到 {host}。',
+  ],
   // Settings.
   settings: ['Settings', '设置'],
   replies: ['Replies', '回复'],
@@ -126,14 +130,25 @@ const MESSAGES = {
   // Compare thinking, and the benchmark.
   compareThinking: ['Compare thinking', '比较思考'],
   compareText: [
-    'The same question to the loaded model, once with thinking and once without.',
-    '同一个问题交给已载入的模型，一次思考，一次不思考。',
+    'The same question to the loaded model, once with thinking and once without. Choose one of the sample, or write your own.',
+    '同一个问题交给已载入的模型，一次思考，一次不思考。可从样题中选择，也可自己写。',
   ],
   compareRun: ['Ask both ways', '两种方式都问'],
   yourQuestion: ['Your question', '你的问题'],
   withThinking: ['With thinking', '思考'],
   withoutThinking: ['Without thinking', '不思考'],
   rightAnswer: ['Right is: {answer}', '正确答案：{answer}'],
+  sampleRun: ['Run the sample', '运行样题'],
+  sampleProgress: ['Problem {index} of {count}', '第 {index} / {count} 题'],
+  sampleCaption: [
+    '{count} problems of the embedded model’s evaluation, none of them trained on',
+    '内置模型评测中的 {count} 道题，均未用于训练',
+  ],
+  problem: ['Problem', '题目'],
+  rightIs: ['Right', '正确答案'],
+  right: ['right', '正确'],
+  wrong: ['wrong', '错误'],
+  tally: ['{right} of {of} right · {tokens} tokens each', '{of} 题对 {right} · 平均 {tokens} 词元'],
   family: ['Problems', '题型'],
   scoresCaption: [
     'What the embedded model gets right, on problems it was not trained on',
@@ -182,6 +197,15 @@ const MESSAGES = {
     'GGUF 格式的 Qwen3，可用地址或文件。文件就地读取，不会上传。',
   ],
   ggufAddress: ['Address of a GGUF file', 'GGUF 文件的地址'],
+  ownServer: ['A server that has the model', '由服务器运行的模型'],
+  ownServerHint: [
+    'llama.cpp, vLLM, SGLang, Ollama: whatever speaks the API of OpenAI and allows requests from this page. What you write goes there.',
+    'llama.cpp、vLLM、SGLang、Ollama：任何兼容 OpenAI API 并允许本页请求的服务器。你写的内容会发送到那里。',
+  ],
+  serverAddress: ['Address of the server', '服务器地址'],
+  serverModel: ['Model (the server’s first)', '模型（默认第一个）'],
+  serverKey: ['Key (if it asks for one)', '密钥（如需要）'],
+  connect: ['Connect', '连接'],
   chooseOrDrop: ['Choose a .gguf file, or drop it anywhere on the page', '选择 .gguf 文件，或拖放到页面任意处'],
   // The sidebar.
   askPage: ['Ask about this page', '就此网页提问'],

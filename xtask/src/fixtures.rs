@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::shell::{command, find, output, run as run_command, say};
+use crate::packages;
+use crate::shell::{command, output, run as run_command, say};
 
 const FOLDER: &str = "tests/fixtures";
 const ENVIRONMENT: &str = ".cache/fixtures";
@@ -41,8 +42,7 @@ fn environment() -> Result<PathBuf> {
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted_text) {
         return Ok(python);
     }
-    let system =
-        find("python3").or_else(|| find("python")).context("Python 3.11 or newer is needed for the fixtures")?;
+    let system = packages::python()?;
     say(&format!("installing the packages of {wanted} in {ENVIRONMENT}"));
     run_command(std::process::Command::new(system).args(["-m", "venv", ENVIRONMENT]))?;
     run_command(std::process::Command::new(&python).args([
