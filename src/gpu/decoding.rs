@@ -110,7 +110,7 @@ impl Gpu {
         }
         self.bind(id, allowed)?;
         let run_ahead = if allowed.is_some() { 1 } else { self.run_ahead };
-        let context = self.network.context_length;
+        let context = self.network.frame.context_length;
         let decoding = self.decoding(id)?;
         let most = decoding.columns(usize::MAX) * run_ahead;
         let ahead = (decoding.start + decoding.received + decoding.coming + most).min(context);
@@ -139,7 +139,7 @@ impl Gpu {
         }
         let was_bound = std::mem::replace(&mut decoding.bound, allowed.is_some());
         if allowed.is_some() || was_bound {
-            self.network.sampler.write_allowed(slot, allowed);
+            self.network.frame.sampler.write_allowed(slot, allowed);
         }
         Ok(())
     }
@@ -147,7 +147,7 @@ impl Gpu {
     /// Submits the next step of a sequence, and of all others that are waiting for theirs: the weights are read once. A
     /// sequence that is alone takes guesses along.
     fn submit_step(&mut self, id: SequenceId) -> Result<()> {
-        let context = self.network.context_length;
+        let context = self.network.frame.context_length;
         let known = self.sequence(id)?;
         let (slot, room) = (known.slot, known.room().min(context));
         let decoding = self.decoding(id)?;
@@ -169,7 +169,7 @@ impl Gpu {
         let columns: Vec<_> = members.iter().flat_map(|(_, slot)| (0..guesses).map(|ahead| (*slot, ahead))).collect();
         self.name_columns(&columns);
         let network = &self.network;
-        let mut encoder = network.device.encoder();
+        let mut encoder = network.frame.device.encoder();
         if first {
             network.recall(&mut encoder, slot);
             encode(&mut encoder, 1, network.head_step()?.chain(network.sample_step()));
@@ -179,8 +179,8 @@ impl Gpu {
             let step = network.forward_step(columns.len(), &self.attention)?;
             encode(&mut encoder, columns.len() as u32, step.chain(network.sample_step()));
         }
-        let staged = network.device.stage(&mut encoder, &network.state.buffer, size_of::<Header>());
-        let readback = network.device.submit(encoder, staged);
+        let staged = network.frame.device.stage(&mut encoder, &network.frame.state.buffer, size_of::<Header>());
+        let readback = network.frame.device.submit(encoder, staged);
         let mut draws = Vec::new();
         for (member, _) in members {
             let decoding = self.decoding(member)?;
@@ -196,7 +196,7 @@ impl Gpu {
     /// Says which slot's each column of the next steps is, and how many guesses ahead.
     pub(super) fn name_columns(&mut self, columns: &[(usize, usize)]) {
         if self.columns != columns {
-            self.network.state.write_columns(columns.len(), columns);
+            self.network.frame.state.write_columns(columns.len(), columns);
             self.columns = columns.to_vec();
         }
     }
@@ -204,7 +204,7 @@ impl Gpu {
     /// Waits for the oldest step in flight and gives its draws to their sequences.
     async fn receive(&mut self) -> Result<()> {
         let flight = self.in_flight.pop_front().ok_or_else(|| Error::internal("no step is in flight"))?;
-        let bytes = self.network.device.read(flight.readback).await?;
+        let bytes = self.network.frame.device.read(flight.readback).await?;
         let header: Header = bytemuck::pod_read_unaligned(&bytes);
         for (id, run, most) in flight.draws {
             let Some(sequence) = self.sequences.get_mut(&id) else { continue };
@@ -224,7 +224,7 @@ impl Gpu {
     }
 
     async fn next_draw_on_cpu(&mut self, id: SequenceId, allowed: Option<&[u32]>) -> Result<Vec<u32>> {
-        let (context, vocab) = (self.network.context_length, self.network.config.vocab);
+        let (context, vocab) = (self.network.frame.context_length, self.network.frame.config.vocab);
         let slot = self.sequence(id)?.slot;
         let decoding = self.decoding(id)?;
         let position = decoding.start + decoding.received;
@@ -235,12 +235,12 @@ impl Gpu {
         self.grow(id, position).await?;
         self.name_columns(&[(slot, 0)]);
         let network = &self.network;
-        let mut encoder = network.device.encoder();
+        let mut encoder = network.frame.device.encoder();
         match last {
             Some(token) => {
                 let pos = (position - 1) as u32;
-                network.state.write_sequence(slot, state::Sequence { pos, token, ..state::Sequence::default() });
-                network.sampler.write_text(slot, position - 1, &[token]);
+                network.frame.state.write_sequence(slot, state::Sequence { pos, token, ..state::Sequence::default() });
+                network.frame.sampler.write_text(slot, position - 1, &[token]);
                 encode(&mut encoder, 1, network.forward_step(1, &self.attention)?);
             }
             None => {
@@ -248,8 +248,8 @@ impl Gpu {
                 encode(&mut encoder, 1, network.head_step()?);
             }
         }
-        let staged = network.device.stage(&mut encoder, network.logits(), vocab * 4);
-        let bytes = network.device.read(network.device.submit(encoder, staged)).await?;
+        let staged = network.frame.device.stage(&mut encoder, network.logits(), vocab * 4);
+        let bytes = network.frame.device.read(network.frame.device.submit(encoder, staged)).await?;
         let logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         let decoding = self.decoding(id)?;
         decoding.received += 1;

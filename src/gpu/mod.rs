@@ -5,6 +5,7 @@
 
 mod decoding;
 mod device;
+mod frame;
 mod kernels;
 mod kv_cache;
 mod network;

@@ -3,69 +3,17 @@
 
 use std::cell::OnceCell;
 
-use super::device::{Device, Dispatch};
-use super::kernels::attention::{Attention, Precision, Step, TILE, splits};
+use super::device::Dispatch;
+use super::frame::{Frame, Layer, Steps};
+use super::kernels::attention::{Attention, Precision, Step};
 use super::kernels::embed::Embed;
 use super::kernels::guess;
-use super::kernels::linear::{Columns, Input, Linear, Output, WIDTHS, padded_tokens, swiglu};
-use super::kernels::norm::Norm;
-use super::kernels::sampler::{self, SamplerBuffers};
+use super::kernels::linear::{Columns, WIDTHS};
+use super::kernels::sampler;
 use super::kv_cache::KvCache;
-use super::state::{SLOTS, State};
 use super::weights::Matrix;
 use crate::error::Result;
 use crate::formats::DType;
-use crate::model::Config;
-
-/// The most tokens of one chunk of a prefill.
-pub const CHUNK: usize = 256;
-
-/// Projections of one input: one matrix where possible, so that they share a dispatch.
-pub enum Projection {
-    /// The rows of all of them.
-    Fused(Matrix),
-    /// Different types, or too large for one binding.
-    Apart(Vec<Matrix>),
-}
-
-/// The weights of one transformer block.
-pub struct Layer {
-    /// `[hidden]`
-    pub attention_norm: wgpu::Buffer,
-    /// Query, key and value.
-    pub qkv: Projection,
-    /// See [`Attention::vectors`].
-    pub head_vectors: Option<wgpu::Buffer>,
-    /// Positions back to which it sees.
-    pub window: Option<usize>,
-    /// Attention's output.
-    pub output: Matrix,
-    /// `[hidden]`
-    pub feed_forward_norm: wgpu::Buffer,
-    /// Gate and up.
-    pub gate_up: Projection,
-    /// Down.
-    pub down: Matrix,
-}
-
-/// The activations of a step, `[column][…]` each.
-struct Activations {
-    tokens: wgpu::Buffer,
-    x: wgpu::Buffer,
-    normed: wgpu::Buffer,
-    qkv: wgpu::Buffer,
-    attended: wgpu::Buffer,
-    softmax: wgpu::Buffer,
-    inner: wgpu::Buffer,
-    up: wgpu::Buffer,
-    logits: wgpu::Buffer,
-}
-
-/// The dispatches of one layer around its attention, which binds the cache.
-struct Steps {
-    before: Vec<Dispatch>,
-    after: Vec<Dispatch>,
-}
 
 /// What one reading of the weights does for some of a step's columns.
 struct Pass {
@@ -73,24 +21,45 @@ struct Pass {
     head: Vec<Dispatch>,
 }
 
+/// A layer and what it does in a prefill and for one column.
+pub struct Built {
+    layer: Layer,
+    prefill: Steps,
+    alone: Steps,
+}
+
+impl Built {
+    /// The layer in its frame.
+    pub fn new(frame: &Frame, layer: Layer) -> Result<Self> {
+        let (prefill, alone) = (frame.layer(&layer, Columns::Tokens)?, frame.layer(&layer, Columns::Sequences(1))?);
+        Ok(Self { layer, prefill, alone })
+    }
+}
+
+/// The weights before and after the layers.
+pub struct Ends {
+    /// `[vocab][hidden]`
+    pub embedding: Matrix,
+    /// `[hidden]`
+    pub final_norm: wgpu::Buffer,
+    /// `[vocab][hidden]`, where it is not the embedding.
+    pub untied_head: Option<Matrix>,
+}
+
+impl Ends {
+    fn head(&self) -> &Matrix {
+        self.untied_head.as_ref().unwrap_or(&self.embedding)
+    }
+}
+
 /// A model on a device, without its cache.
 pub struct Network {
-    pub(super) device: Device,
-    pub(super) config: Config,
-    pub(super) context_length: usize,
+    pub(super) frame: Frame,
     pub(super) quantization: DType,
     pub(super) precision: Precision,
     pub(super) weight_bytes: u64,
-    pub(super) state: State,
-    pub(super) sampler: SamplerBuffers,
-    embedding: Matrix,
+    ends: Ends,
     layers: Vec<Layer>,
-    final_norm: wgpu::Buffer,
-    untied_head: Option<Matrix>,
-    activations: Activations,
-    rope: wgpu::Buffer,
-    /// The last activations of each slot's last prefill: `[slot][hidden]`.
-    kept: wgpu::Buffer,
     decode_embed: Vec<Dispatch>,
     /// By place in [`WIDTHS`]; more than one column is seldom wanted, and compiled when it is.
     decode: [OnceCell<Pass>; WIDTHS.len()],
@@ -110,101 +79,52 @@ pub struct AttentionSteps {
 }
 
 impl Network {
-    /// Builds every dispatch that does not depend on a sequence.
-    #[expect(clippy::too_many_arguments, reason = "each is one part of the model, named at the only call")]
-    pub fn new(
-        device: Device,
-        config: Config,
-        context_length: usize,
-        quantization: DType,
-        precision: Precision,
-        embedding: Matrix,
-        layers: Vec<Layer>,
-        final_norm: wgpu::Buffer,
-        untied_head: Option<Matrix>,
-    ) -> Result<Self> {
-        let tokens = padded_tokens(CHUNK);
-        let (attention, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
-        let floats = |label: &str, count: usize| device.storage(label, count * 4);
-        let activations = Activations {
-            tokens: floats("tokens", tokens),
-            x: floats("x", tokens * config.hidden),
-            normed: floats("normed", tokens * config.hidden),
-            qkv: floats("qkv", tokens * (attention + 2 * kv)),
-            attended: floats("attended", attention * tokens.max(SLOTS * splits(&device) as usize)),
-            softmax: floats("softmax", SLOTS * config.heads * splits(&device) as usize * 2),
-            inner: floats("inner", tokens * config.intermediate),
-            up: floats("up", tokens * config.intermediate),
-            logits: floats("logits", SLOTS * sampler::padded(config.vocab)),
-        };
-        let state = State::new(&device, context_length.div_ceil(TILE));
-        let rope = device.storage_of("rope", &config.rope.table(config.head_dim, 0..context_length));
-        let kept = floats("kept", SLOTS * config.hidden);
-        let sampler = SamplerBuffers::new(&device, config.vocab, context_length);
-        let build = Builder { device: &device, config: &config, activations: &activations, state: &state.buffer };
-        let prefill = layers.iter().map(|layer| build.layer(layer, Columns::Tokens)).collect::<Result<Vec<_>>>()?;
-        let embed =
-            |tokens| Embed { matrix: &embedding, tokens, x: &activations.x, state: &state.buffer }.dispatches(&device);
+    /// Puts the parts of a model together.
+    pub fn new(frame: Frame, built: Vec<Built>, ends: Ends, quantization: DType, precision: Precision) -> Result<Self> {
+        let Frame { device, activations, sampler, .. } = &frame;
+        let state = &frame.state.buffer;
+        let embed = |tokens| Embed { matrix: &ends.embedding, tokens, x: &activations.x, state }.dispatches(device);
         let (decode_embed, prefill_embed) = (embed(None)?, embed(Some(&activations.tokens))?);
-        let sampling = |last| sampler::dispatches(&device, &activations.logits, &sampler, &state.buffer, last);
+        let sampling = |last| sampler::dispatches(device, &activations.logits, sampler, state, last);
         let (mut sample, sample_last) = (sampling(false)?, sampling(true)?);
-        sample.push(guess::dispatch(&device, context_length, &sampler.text, &state.buffer)?);
-        let matrices = layers.iter().flat_map(|layer| {
+        sample.push(guess::dispatch(device, frame.context_length, &sampler.text, state)?);
+        let head = frame.head(ends.head(), &ends.final_norm, Columns::Sequences(1))?;
+        let (mut layers, mut prefill, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+        for built in built {
+            layers.push(built.layer);
+            prefill.push(built.prefill);
+            alone.push(built.alone);
+        }
+        let matrices = layers.iter().flat_map(|layer: &Layer| {
             [&layer.output, &layer.down].into_iter().chain(layer.qkv.matrices()).chain(layer.gate_up.matrices())
         });
-        let weight_bytes = matrices.chain([&embedding]).chain(&untied_head).map(Matrix::bytes).sum();
-        let network = Self {
-            device,
-            config,
-            context_length,
+        let weight_bytes = matrices.chain([&ends.embedding]).chain(&ends.untied_head).map(Matrix::bytes).sum();
+        let decode = [OnceCell::from(Pass { layers: alone, head }), OnceCell::new(), OnceCell::new(), OnceCell::new()];
+        Ok(Self {
+            frame,
             quantization,
             precision,
             weight_bytes,
-            state,
-            sampler,
-            embedding,
+            ends,
             layers,
-            final_norm,
-            untied_head,
-            activations,
-            rope,
-            kept,
             decode_embed,
-            decode: Default::default(),
+            decode,
             prefill_embed,
             prefill,
             sample,
             sample_last,
-        };
-        network.pass(1)?;
-        Ok(network)
-    }
-
-    fn builder(&self) -> Builder<'_> {
-        let Self { device, config, activations, state, .. } = self;
-        Builder { device, config, activations, state: &state.buffer }
+        })
     }
 
     /// What decode steps of so many columns run, built when first asked for.
     fn pass(&self, columns: usize) -> Result<&Pass> {
         let place = WIDTHS.iter().position(|width| *width as usize >= columns).unwrap_or(WIDTHS.len() - 1);
-        let columns = Columns::Sequences(WIDTHS[place]);
         if let Some(pass) = self.decode[place].get() {
             return Ok(pass);
         }
-        let build = self.builder();
-        let layers = self.layers.iter().map(|layer| build.layer(layer, columns)).collect::<Result<Vec<_>>>()?;
-        let head = Linear {
-            matrix: self.untied_head.as_ref().unwrap_or(&self.embedding),
-            input: Input::Norm { x: &self.activations.x, weight: &self.final_norm, eps: self.config.rms_eps },
-            output: Output::Store,
-            y: &self.activations.logits,
-            y_columns: sampler::padded(self.config.vocab),
-            y_offset: 0,
-            columns,
-            state: &self.state.buffer,
-        }
-        .dispatches(&self.device)?;
+        let columns = Columns::Sequences(WIDTHS[place]);
+        let layers = self.layers.iter().map(|layer| self.frame.layer(layer, columns)).collect::<Result<Vec<_>>>()?;
+        let head = self.frame.head(self.ends.head(), &self.ends.final_norm, columns)?;
         Ok(self.decode[place].get_or_init(|| Pass { layers, head }))
     }
 
@@ -213,20 +133,20 @@ impl Network {
         let attention = |step: Step| {
             let one = |(layer, (keys, values)): (&Layer, &(wgpu::Buffer, wgpu::Buffer))| {
                 Attention {
-                    config: &self.config,
-                    qkv: &self.activations.qkv,
+                    config: &self.frame.config,
+                    qkv: &self.frame.activations.qkv,
                     vectors: layer.head_vectors.as_ref(),
                     window: layer.window,
-                    rope: &self.rope,
+                    rope: &self.frame.rope,
                     precision: cache.precision,
-                    pages: self.state.pages,
+                    pages: self.frame.state.pages,
                     keys,
                     values,
-                    y: &self.activations.attended,
-                    softmax: &self.activations.softmax,
-                    state: &self.state.buffer,
+                    y: &self.frame.activations.attended,
+                    softmax: &self.frame.activations.softmax,
+                    state: &self.frame.state.buffer,
                 }
-                .dispatches(&self.device, step)
+                .dispatches(&self.frame.device, step)
             };
             self.layers.iter().zip(&cache.layers).map(one).collect::<Result<Vec<_>>>()
         };
@@ -261,7 +181,7 @@ impl Network {
         };
         let all = move |dispatches: &'a [Dispatch]| dispatches.iter().map(move |dispatch| (dispatch, columns));
         // Without the fused kernel all keys are there before any guess attends.
-        let at_once = self.device.software;
+        let at_once = self.frame.device.software;
         let pass = self.pass(columns as usize)?;
         let layers = pass.layers.iter().enumerate().flat_map(move |(layer, steps)| {
             let together: &[Dispatch] = if at_once { &attention.decode[layer] } else { &[] };
@@ -290,17 +210,18 @@ impl Network {
 
     /// The logits of a step's columns: `[column][padded vocab]`.
     pub fn logits(&self) -> &wgpu::Buffer {
-        &self.activations.logits
+        &self.frame.activations.logits
     }
 
     /// Writes the tokens of a chunk.
     pub fn write_tokens(&self, tokens: &[u32]) {
-        self.device.queue.write_buffer(&self.activations.tokens, 0, bytemuck::cast_slice(tokens));
+        self.frame.device.queue.write_buffer(&self.frame.activations.tokens, 0, bytemuck::cast_slice(tokens));
     }
 
     /// Keeps row `index` of x, the last of a slot's prefill.
     pub fn keep(&self, encoder: &mut wgpu::CommandEncoder, index: usize, slot: usize) {
-        let bytes = (self.config.hidden * 4) as u64;
+        let Frame { activations, kept, config, .. } = &self.frame;
+        let bytes = (config.hidden * 4) as u64;
         encoder.copy_buffer_to_buffer(
             &self.activations.x,
             index as u64 * bytes,
@@ -312,124 +233,12 @@ impl Network {
 
     /// Makes what was kept the first row of x.
     pub fn recall(&self, encoder: &mut wgpu::CommandEncoder, slot: usize) {
-        let bytes = (self.config.hidden * 4) as u64;
-        encoder.copy_buffer_to_buffer(&self.kept, slot as u64 * bytes, &self.activations.x, 0, bytes);
+        let Frame { activations, kept, config, .. } = &self.frame;
+        let bytes = (config.hidden * 4) as u64;
+        encoder.copy_buffer_to_buffer(kept, slot as u64 * bytes, &activations.x, 0, bytes);
     }
 }
 
 fn chain<'a>((steps, attention): (&'a Steps, &'a Vec<Dispatch>)) -> impl Iterator<Item = &'a Dispatch> {
     steps.before.iter().chain(attention).chain(&steps.after)
-}
-
-impl Projection {
-    fn matrices(&self) -> &[Matrix] {
-        match self {
-            Self::Fused(matrix) => std::slice::from_ref(matrix),
-            Self::Apart(parts) => parts,
-        }
-    }
-}
-
-/// Builds the dispatches of a layer.
-struct Builder<'a> {
-    device: &'a Device,
-    config: &'a Config,
-    activations: &'a Activations,
-    state: &'a wgpu::Buffer,
-}
-
-impl Builder<'_> {
-    fn layer(&self, layer: &Layer, columns: Columns) -> Result<Steps> {
-        let (config, at) = (self.config, self.activations);
-        let attention = config.heads * config.head_dim;
-        let mut before = Vec::new();
-        let input = self.normed(&layer.attention_norm, columns, &mut before)?;
-        let qkv_columns = attention + 2 * config.kv_heads * config.head_dim;
-        self.project(&layer.qkv, input, &at.qkv, qkv_columns, columns, &mut before)?;
-
-        let fused = columns != Columns::Tokens && !self.device.software;
-        let merged = if fused {
-            let splits = splits(self.device);
-            Input::Combine { partials: &at.attended, softmax: &at.softmax, head_dim: config.head_dim, splits }
-        } else {
-            Input::Plain(&at.attended)
-        };
-        let residual = |matrix, input| Linear {
-            matrix,
-            input,
-            output: Output::Residual,
-            y: &at.x,
-            y_columns: config.hidden,
-            y_offset: 0,
-            columns,
-            state: self.state,
-        };
-        let mut after = residual(&layer.output, merged).dispatches(self.device)?;
-        let input = self.normed(&layer.feed_forward_norm, columns, &mut after)?;
-        match &layer.gate_up {
-            Projection::Fused(matrix) => after.extend(
-                Linear {
-                    matrix,
-                    input,
-                    output: Output::Swiglu,
-                    y: &at.inner,
-                    y_columns: config.intermediate,
-                    y_offset: 0,
-                    columns,
-                    state: self.state,
-                }
-                .dispatches(self.device)?,
-            ),
-            Projection::Apart(parts) => {
-                for (matrix, y) in parts.iter().zip([&at.inner, &at.up]) {
-                    let y_columns = config.intermediate;
-                    let linear = Linear {
-                        matrix,
-                        input,
-                        output: Output::Store,
-                        y,
-                        y_columns,
-                        y_offset: 0,
-                        columns,
-                        state: self.state,
-                    };
-                    after.extend(linear.dispatches(self.device)?);
-                }
-                after.push(swiglu(self.device, config.intermediate, &at.up, &at.inner)?);
-            }
-        }
-        after.extend(residual(&layer.down, Input::Plain(&at.inner)).dispatches(self.device)?);
-        Ok(Steps { before, after })
-    }
-
-    /// x normalised: fused into the next kernel in decode, a dispatch of its own in a prefill.
-    fn normed<'b>(&'b self, weight: &'b wgpu::Buffer, of: Columns, steps: &mut Vec<Dispatch>) -> Result<Input<'b>> {
-        let (x, y) = (&self.activations.x, &self.activations.normed);
-        let (columns, eps) = (self.config.hidden, self.config.rms_eps);
-        if of != Columns::Tokens {
-            return Ok(Input::Norm { x, weight, eps });
-        }
-        steps.push(Norm { columns, eps, x, weight, y }.dispatch(self.device)?);
-        Ok(Input::Plain(y))
-    }
-
-    /// All parts of a projection into one y, one after the other.
-    fn project(
-        &self,
-        projection: &Projection,
-        input: Input,
-        y: &wgpu::Buffer,
-        y_columns: usize,
-        columns: Columns,
-        steps: &mut Vec<Dispatch>,
-    ) -> Result<()> {
-        let mut y_offset = 0;
-        for matrix in projection.matrices() {
-            let linear =
-                Linear { matrix, input, output: Output::Store, y, y_columns, y_offset, columns, state: self.state };
-            steps.extend(linear.dispatches(self.device)?);
-            y_offset += matrix.rows;
-        }
-        Ok(())
-    }
 }

@@ -1,6 +1,6 @@
 //! How a prefill is cut, so that the device is the page's again soon: into chunks of tokens, and each chunk into submits.
 
-use super::network::CHUNK;
+use super::frame::CHUNK;
 
 /// Milliseconds that one submit shall take at most: half a frame.
 const SUBMIT_MS: f64 = 8.0;

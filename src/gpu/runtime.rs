@@ -56,21 +56,21 @@ impl Sequence {
 impl Gpu {
     /// The runtime of a network.
     pub async fn new(network: Network) -> Result<Self> {
-        let device = network.device.clone();
+        let device = network.frame.device.clone();
         let begun = Instant::now();
-        device.read_buffer(&network.state.buffer, 4).await?;
+        device.read_buffer(&network.frame.state.buffer, 4).await?;
         let latency = begun.elapsed().as_secs_f64() * 1e3;
-        let pace = Pace::new(device.software, network.config.layers + 1, latency);
+        let pace = Pace::new(device.software, network.frame.config.layers + 1, latency);
         let info = RuntimeInfo {
             device: "webgpu",
             adapter: Some(device.description.clone()),
-            context_length: network.context_length,
+            context_length: network.frame.context_length,
             weight_bytes: network.weight_bytes,
-            kv_cache_bytes: cache_bytes(&network.config, network.precision, network.context_length),
+            kv_cache_bytes: cache_bytes(&network.frame.config, network.precision, network.frame.context_length),
             quantization: network.quantization,
             prefill_chunk: pace.chunk,
         };
-        let cache = KvCache::new(&device, &network.config, network.precision, network.state.pages);
+        let cache = KvCache::new(&device, &network.frame.config, network.precision, network.frame.state.pages);
         let attention = network.attention_steps(&cache)?;
         Ok(Self {
             network,
@@ -98,13 +98,13 @@ impl Gpu {
         if needed <= held {
             return Ok(());
         }
-        let wanted = needed.next_multiple_of(SLAB).min(self.network.state.pages) - held;
-        let device = self.network.device.clone();
+        let wanted = needed.next_multiple_of(SLAB).min(self.network.frame.state.pages) - held;
+        let device = self.network.frame.device.clone();
         if self.cache.reserve(&device, wanted).await? {
             self.attention = device.checked(|| self.network.attention_steps(&self.cache)).await?;
         }
         let pages = self.cache.take(wanted);
-        self.network.state.write_pages(slot, held, &pages);
+        self.network.frame.state.write_pages(slot, held, &pages);
         self.sequence(id)?.pages.extend(pages);
         Ok(())
     }
@@ -117,22 +117,22 @@ impl Gpu {
         self.columns.clear();
         let network = &self.network;
         network.write_tokens(tokens);
-        network.sampler.write_text(slot, start, tokens);
-        network.state.write_columns(tokens.len(), &[(slot, 0)]);
-        network.state.write_sequence(slot, state::Sequence { pos: start as u32, ..state::Sequence::default() });
+        network.frame.sampler.write_text(slot, start, tokens);
+        network.frame.state.write_columns(tokens.len(), &[(slot, 0)]);
+        network.frame.state.write_sequence(slot, state::Sequence { pos: start as u32, ..state::Sequence::default() });
         let begun = Instant::now();
         let parts: Vec<_> = network.prefill_step(&self.attention).collect();
         let mut slices = parts.chunks(parts.len().div_ceil(self.pace.submits)).peekable();
         while let Some(slice) = slices.next() {
-            let mut encoder = network.device.encoder();
+            let mut encoder = network.frame.device.encoder();
             encode(&mut encoder, tokens.len() as u32, slice.iter().flatten().copied());
             if slices.peek().is_some() {
-                network.device.queue.submit([encoder.finish()]);
+                network.frame.device.queue.submit([encoder.finish()]);
                 continue;
             }
             network.keep(&mut encoder, tokens.len() - 1, slot);
-            let staged = network.device.stage(&mut encoder, &network.state.buffer, 4);
-            network.device.read(network.device.submit(encoder, staged)).await?;
+            let staged = network.frame.device.stage(&mut encoder, &network.frame.state.buffer, 4);
+            network.frame.device.read(network.frame.device.submit(encoder, staged)).await?;
         }
         self.pace.note(tokens.len(), begun.elapsed().as_secs_f64() * 1e3);
         self.info.prefill_chunk = self.pace.chunk;
@@ -175,8 +175,8 @@ impl Runtime for Gpu {
 
     fn prefill<'a>(&'a mut self, sequence: SequenceId, tokens: &'a [u32]) -> Pending<'a, ()> {
         Box::pin(async move {
-            let context = self.network.context_length;
-            let vocab = self.network.config.vocab;
+            let context = self.network.frame.context_length;
+            let vocab = self.network.frame.config.vocab;
             let known = self.sequence(sequence)?;
             if known.decoding.is_some() {
                 return Err(Error::internal("a prefill while the sequence is decoding"));
@@ -210,17 +210,17 @@ impl Runtime for Gpu {
             }
             self.name_columns(&[(slot, 0)]);
             let network = &self.network;
-            let mut encoder = network.device.encoder();
+            let mut encoder = network.frame.device.encoder();
             network.recall(&mut encoder, slot);
             encode(&mut encoder, 1, network.head_step()?);
-            let staged = network.device.stage(&mut encoder, network.logits(), network.config.vocab * 4);
-            let bytes = network.device.read(network.device.submit(encoder, staged)).await?;
+            let staged = network.frame.device.stage(&mut encoder, network.logits(), network.frame.config.vocab * 4);
+            let bytes = network.frame.device.read(network.frame.device.submit(encoder, staged)).await?;
             Ok(bytemuck::pod_collect_to_vec(&bytes))
         })
     }
 
     fn decode(&mut self, sequence: SequenceId, plan: DecodePlan) -> Result<()> {
-        let context = self.network.context_length;
+        let context = self.network.frame.context_length;
         let known = self.sequence(sequence)?;
         if known.decoding.is_some() || !known.kept {
             return Err(Error::internal("a decode must follow a prefill"));
@@ -228,10 +228,13 @@ impl Runtime for Gpu {
         let (slot, start) = (known.slot, known.length);
         let on_cpu = match Options::new(&plan, context) {
             Some(options) => {
-                self.network.sampler.write_plan(slot, &plan, &options);
+                self.network.frame.sampler.write_plan(slot, &plan, &options);
                 // The sampler moves on from the position before the first drawn token's.
                 let (pos, step) = ((start - 1) as u32, plan.reply.len() as u32);
-                self.network.state.write_sequence(slot, state::Sequence { pos, step, ..state::Sequence::default() });
+                self.network
+                    .frame
+                    .state
+                    .write_sequence(slot, state::Sequence { pos, step, ..state::Sequence::default() });
                 None
             }
             None => {
