@@ -150,6 +150,11 @@ impl Device {
         self
     }
 
+    /// The kernels that were chosen, as a text for [`super::tuned`].
+    pub fn variant(&self) -> String {
+        self.variant.to_string()
+    }
+
     /// The same device with other kernels.
     #[must_use]
     pub(super) fn with_variant(mut self, variant: Variant) -> Self {

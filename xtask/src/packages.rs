@@ -79,7 +79,8 @@ pub fn python() -> Result<PathBuf> {
         return Ok(path);
     }
     install(&["python3", "python3-venv"], "Python 3.11 or newer")?;
-    installed().context("the packages python3 and python3-venv are installed, and still `python3 -m venv` does not work")
+    installed()
+        .context("the packages python3 and python3-venv are installed, and still `python3 -m venv` does not work")
 }
 
 /// Mesa's software Vulkan driver (lavapipe) as a Vulkan loader wants it named; none where there is no such thing.
