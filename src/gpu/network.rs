@@ -222,13 +222,7 @@ impl Network {
     pub fn keep(&self, encoder: &mut wgpu::CommandEncoder, index: usize, slot: usize) {
         let Frame { activations, kept, config, .. } = &self.frame;
         let bytes = (config.hidden * 4) as u64;
-        encoder.copy_buffer_to_buffer(
-            &self.activations.x,
-            index as u64 * bytes,
-            &self.kept,
-            slot as u64 * bytes,
-            bytes,
-        );
+        encoder.copy_buffer_to_buffer(&activations.x, index as u64 * bytes, kept, slot as u64 * bytes, bytes);
     }
 
     /// Makes what was kept the first row of x.

@@ -436,7 +436,7 @@ mod tests {
             }
             // Greedy replies of a small network go round in circles, which is what guesses are good for.
             let (tokens, steps) = reply(&greedy, 1.0);
-            assert!(steps * 2 < tokens.len(), "{steps} steps for {} tokens", tokens.len());
+            assert!(steps < tokens.len() * 3 / 4, "{steps} steps for {} tokens", tokens.len());
         }
     }
 
@@ -444,7 +444,7 @@ mod tests {
     #[test]
     fn guesses_are_switched_on_by_their_success() {
         let prompt = prompt(13, 60);
-        let device = devices().swap_remove(0);
+        let [device, _] = devices();
         let mut gpu = random_model(&device, 14);
         let mut steps = |plan: DecodePlan| {
             let sequence = opened(&mut gpu, &prompt);
@@ -469,7 +469,7 @@ mod tests {
             let works: Vec<(Vec<u32>, DecodePlan)> = (0..11)
                 .map(|nth| {
                     let prompt = prompt(nth, 5 + 31 * nth as usize);
-                    let mut plan = plan(&prompt, nth, 12 + nth as usize);
+                    let mut plan = plan(&prompt, nth, 40 - nth as usize);
                     match nth {
                         1 => plan.sampling.temperature = 0.0,
                         2 => plan.sampling.frequency_penalty = 0.7,
@@ -483,14 +483,14 @@ mod tests {
                 .collect();
             let alone: Vec<_> = works.iter().map(|(prompt, plan)| reply(&mut gpu, prompt, plan.clone())).collect();
             let mut running = Vec::new();
-            let mut together = vec![Vec::new(); works.len()];
+            let mut together = vec![Vec::<u32>::new(); works.len()];
             let mut most = 0;
             for round in 0.. {
-                // A reply joins every second round.
-                if let Some((prompt, plan)) = works.get(round / 2).filter(|_| round % 2 == 0) {
+                // A reply joins every round.
+                if let Some((prompt, plan)) = works.get(round) {
                     let sequence = opened(&mut gpu, prompt);
                     gpu.decode(sequence, plan.clone()).unwrap();
-                    running.push((round / 2, sequence));
+                    running.push((round, sequence));
                 }
                 running.retain(|(nth, sequence)| {
                     let next = block_on(gpu.next(*sequence)).unwrap();
@@ -501,7 +501,7 @@ mod tests {
                     }
                     !next.is_empty()
                 });
-                if running.is_empty() && round / 2 >= works.len() {
+                if running.is_empty() && round >= works.len() {
                     break;
                 }
             }
@@ -515,7 +515,7 @@ mod tests {
 
     #[test]
     fn a_full_house_is_an_error_and_a_place_that_was_left_is_free() {
-        let device = devices().swap_remove(0);
+        let [_, device] = devices();
         let mut gpu = random_model(&device, 9);
         let all: Vec<_> = (0..SLOTS).map(|_| gpu.open().unwrap()).collect();
         assert_eq!(gpu.open().unwrap_err().kind, ErrorKind::OutOfMemory);

@@ -152,8 +152,8 @@ pub fn swiglu(device: &Device, columns: usize, up: &wgpu::Buffer, y: &wgpu::Buff
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::DType;
-    use crate::gpu::testing::{Random, devices, random_matrix, relative_error, run, state};
+    use crate::formats::{DType, quant};
+    use crate::gpu::testing::{Random, devices, random_matrix, relative_error, run, state, variants};
 
     /// What a product shall be, in f64.
     #[derive(Clone, Copy)]
@@ -239,47 +239,55 @@ mod tests {
         }
     }
 
-    /// Sequences are multiplied together as each of them is alone, to the last bit.
+    /// Sequences are multiplied together as each of them is alone, to the last bit, and by every variant.
     #[test]
-    fn columns_do_not_depend_on_their_company() {
+    fn columns_depend_neither_on_their_company_nor_on_the_variant() {
         let mut random = Random(7);
-        for device in devices() {
-            let (rows, columns, n_columns) = (40, 1056, 11);
-            let (matrix, weights) = random_matrix(&device, &mut random, DType::Q4_0, rows, columns);
-            let (x, g) = (random.numbers(16 * columns), random.numbers(columns));
-            let (xs, gs) = (device.storage_of("x", &x), device.storage_of("g", &g));
-            let norm = Input::Norm { x: &xs, weight: &gs, eps: 1e-6 };
-            for (input, weight, output) in
-                [(norm, Some((g.as_slice(), 1e-6)), Output::Swiglu), (Input::Plain(&xs), None, Output::Residual)]
-            {
+        let (rows, columns, n_columns) = (40, 1056, 11);
+        let bytes = random.rows(DType::Q4_0, rows, columns);
+        let mut weights = vec![0.0; rows * columns];
+        quant::dequantize(DType::Q4_0, &bytes, &mut weights);
+        let (x, g) = (random.numbers(16 * columns), random.numbers(columns));
+        let [hardware, software] = devices();
+        let (narrow, wide) = (variants(&hardware)[0], variants(&hardware).pop().unwrap());
+        for kind in
+            [vec![software], vec![hardware.clone().with_variant(wide), hardware.clone().with_variant(narrow), hardware]]
+        {
+            for output in [Output::Swiglu, Output::Residual] {
                 let results = if output == Output::Swiglu { rows / 2 } else { rows };
                 let before = random.numbers(results * n_columns);
-                let by_width = WIDTHS.map(|width| {
+                let multiplied = |device: &Device, width: u32| {
+                    let matrix = Matrix::new(device, DType::Q4_0, rows, columns);
+                    matrix.write(device, 0, &bytes);
+                    let (x, weight) = (&device.storage_of("x", &x), &device.storage_of("g", &g));
                     let y = device.storage_of("y", &before);
                     let linear = Linear {
                         matrix: &matrix,
-                        input,
+                        input: Input::Norm { x, weight, eps: 1e-6 },
                         output,
                         y: &y,
                         y_columns: results,
                         y_offset: 0,
                         columns: Columns::Sequences(width),
-                        state: &state(&device, 0, n_columns),
+                        state: &state(device, 0, n_columns),
                     };
-                    let dispatches = linear.dispatches(&device).unwrap();
-                    let actual = run(&device, n_columns as u32, &dispatches, &y, results * n_columns);
-                    actual.iter().map(|y| y.to_bits()).collect::<Vec<_>>()
-                });
-                for (width, bits) in WIDTHS.iter().zip(&by_width) {
-                    assert!(*bits == by_width[0], "{width} columns, {output:?}, software {}", device.software);
-                }
-                let reference = Reference { weights: &weights, columns, norm: weight, output };
+                    run(device, n_columns as u32, &linear.dispatches(device).unwrap(), &y, results * n_columns)
+                };
+                let bits = |y: Vec<f32>| y.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+                let first = multiplied(&kind[0], 1);
+                let reference = Reference { weights: &weights, columns, norm: Some((&g, 1e-6)), output };
                 let expected: Vec<f64> = (0..n_columns)
                     .flat_map(|c| reference.token(&x[c * columns..][..columns], &before[c * results..][..results]))
                     .collect();
-                let actual: Vec<f32> = by_width[0].iter().map(|bits| f32::from_bits(*bits)).collect();
-                let error = relative_error(&actual, &expected);
-                assert!(error < 1e-5, "{output:?} software {}: {error}", device.software);
+                let error = relative_error(&first, &expected);
+                assert!(error < 1e-5, "{output:?} software {}: {error}", kind[0].software);
+                let first = bits(first);
+                for device in &kind {
+                    for width in WIDTHS {
+                        let same = bits(multiplied(device, width)) == first;
+                        assert!(same, "{width} columns, {output:?}, {}", device.variant());
+                    }
+                }
             }
         }
     }
