@@ -5,7 +5,7 @@ import { blobFetcher } from './download/blobs.js';
 import { FileChanged, ownFetch, type Fetcher } from './download/response.js';
 import { importEngine, importGrammars, type Engine, type Grammars, type Loader, type LoaderOptions } from './engine.js';
 import { aborted, asQwen3Error, Qwen3Error, toPlain } from './errors.js';
-import { chosenKernels, rememberKernels } from './kernel-choice.js';
+import { KernelChoice } from './kernel-choice.js';
 import { Meter } from './progress.js';
 import { Channel, type Handlers, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainChatOptions, type PlainLoadOptions, type PlainSource, type Port } from './protocol.js';
 import { Queue } from './queue.js';
@@ -315,10 +315,10 @@ async function openLoader(wanted: 'auto' | Device, log: (message: string, data: 
       try {
         allowSubgroups();
         const { Loader } = await importEngine('webgpu');
-        // Kernels that the caller chose say nothing of the adapter.
-        const variant = options.kernels === undefined ? await chosenKernels(adapter.description) : undefined;
+        const choice = new KernelChoice(adapter.description, options.kernels);
+        const variant = await choice.read();
         const loader = await Loader.open(variant === undefined ? options : { ...options, variant });
-        if (options.kernels === undefined && loader.variant !== undefined && loader.variant !== variant) await rememberKernels(adapter.description, loader.variant);
+        if (loader.variant !== variant) await choice.write(loader.variant);
         return { loader, device: 'webgpu', adapter: adapter.description };
       } catch (thrown) {
         const error = asQwen3Error(thrown);

@@ -2,28 +2,32 @@
 
 const CACHE = 'qwen3-web-kernels';
 
-/** The choice for an adapter under this browser's version, if one is remembered. */
-export async function chosenKernels(adapter: string): Promise<string | undefined> {
-  try {
-    const cache = await caches.open(CACHE);
-    return await (await cache.match(key(adapter)))?.text();
-  } catch {
-    // Some browsers keep nothing in a private window: the kernels are tried again.
-    return undefined;
-  }
-}
+/** The choice for an adapter under this browser's version, among the kernels for real or for software adapters. */
+export class KernelChoice {
+  /** No address that is ever asked for: a cache knows its entries by one. */
+  readonly #key: string;
 
-/** Remembers a choice. */
-export async function rememberKernels(adapter: string, variant: string): Promise<void> {
-  try {
-    const cache = await caches.open(CACHE);
-    await cache.put(key(adapter), new Response(variant));
-  } catch {
-    // See above.
+  constructor(adapter: string, kernels: 'hardware' | 'software' | 'auto' = 'auto') {
+    this.#key = `https://kernels.invalid/?${new URLSearchParams({ adapter, kernels, browser: navigator.userAgent })}`;
   }
-}
 
-/** No address that is ever asked for: a cache knows its entries by one. */
-function key(adapter: string): string {
-  return `https://kernels.invalid/?${new URLSearchParams({ adapter, browser: navigator.userAgent })}`;
+  /** What is remembered, if anything is. */
+  async read(): Promise<string | undefined> {
+    try {
+      const cache = await caches.open(CACHE);
+      return await (await cache.match(this.#key))?.text();
+    } catch {
+      // Some browsers keep nothing in a private window: the kernels are tried again.
+      return undefined;
+    }
+  }
+
+  async write(variant: string | undefined): Promise<void> {
+    try {
+      const cache = await caches.open(CACHE);
+      await cache.put(this.#key, new Response(variant));
+    } catch {
+      // See above.
+    }
+  }
 }
