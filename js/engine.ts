@@ -7,6 +7,8 @@ import type { Device, Message, ReplyEvent, SavedReply } from './types.js';
 export interface LoaderOptions {
   format: 'gguf' | 'safetensors';
   contextLength?: number;
+  /** Keys and values in 8 bits, on WebGPU. */
+  kvCache?: 'q8';
   /** Take a software adapter too. */
   insist: boolean;
   /** The kernels meant for real or for software adapters, whatever the adapter is. */

@@ -149,6 +149,7 @@ class Host {
       insist: options.device === 'webgpu',
       ...(options.kernels === undefined ? {} : { kernels: options.kernels }),
       ...(options.contextLength === undefined ? {} : { contextLength: options.contextLength }),
+      ...(options.kvCache === undefined ? {} : { kvCache: options.kvCache }),
       ...(configJson === undefined ? {} : { configJson }),
       ...(tokenizerJson === undefined ? {} : { tokenizerJson }),
     });

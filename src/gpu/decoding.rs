@@ -174,7 +174,7 @@ impl Gpu {
             network.recall(&mut encoder, slot);
             encode(&mut encoder, 1, network.head_step()?.chain(network.sample_step()));
         } else if guesses > 1 {
-            encode_each(&mut encoder, network.guess_step(guesses, &self.attention)?);
+            encode_each(&mut encoder, network.guess_step(guesses, &self.attention, &self.cache)?);
         } else {
             let step = network.forward_step(columns.len(), &self.attention)?;
             encode(&mut encoder, columns.len() as u32, step.chain(network.sample_step()));

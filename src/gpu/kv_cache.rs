@@ -37,7 +37,7 @@ pub fn precision(config: &Config, weights: DType, positions: usize) -> Precision
 
 /// Bytes of keys, or of values, of one layer's tile.
 fn tile_bytes(config: &Config, precision: Precision) -> usize {
-    TILE * config.kv_heads * config.head_dim * precision.bytes()
+    precision.bytes(TILE * config.kv_heads * config.head_dim)
 }
 
 /// Bytes of a sequence's cache of so many positions.

@@ -67,14 +67,14 @@ pub struct Network {
     prefill: Vec<Steps>,
     /// Draws from the logits, then guesses.
     sample: Vec<Dispatch>,
-    /// Draws from the last column's logits.
-    sample_last: Vec<Dispatch>,
+    /// Draws from the last column's logits; like all that only guesses need, built when the first is tried.
+    sample_last: OnceCell<Vec<Dispatch>>,
 }
 
 /// The attention over a cache, by layer.
 pub struct AttentionSteps {
     decode: Vec<Vec<Dispatch>>,
-    last_guess: Vec<Vec<Dispatch>>,
+    last_guess: OnceCell<Vec<Vec<Dispatch>>>,
     prefill: Vec<Vec<Dispatch>>,
 }
 
@@ -85,8 +85,7 @@ impl Network {
         let state = &frame.state.buffer;
         let embed = |tokens| Embed { matrix: &ends.embedding, tokens, x: &activations.x, state }.dispatches(device);
         let (decode_embed, prefill_embed) = (embed(None)?, embed(Some(&activations.tokens))?);
-        let sampling = |last| sampler::dispatches(device, &activations.logits, sampler, state, last);
-        let (mut sample, sample_last) = (sampling(false)?, sampling(true)?);
+        let mut sample = sampler::dispatches(device, &activations.logits, sampler, state, false)?;
         sample.push(guess::dispatch(device, frame.context_length, &sampler.text, state)?);
         let head = frame.head(ends.head(), &ends.final_norm, Columns::Sequences(1))?;
         let (mut layers, mut prefill, mut alone) = (Vec::new(), Vec::new(), Vec::new());
@@ -112,49 +111,48 @@ impl Network {
             prefill_embed,
             prefill,
             sample,
-            sample_last,
+            sample_last: OnceCell::new(),
         })
     }
 
     /// What decode steps of so many columns run, built when first asked for.
     fn pass(&self, columns: usize) -> Result<&Pass> {
         let place = WIDTHS.iter().position(|width| *width as usize >= columns).unwrap_or(WIDTHS.len() - 1);
-        if let Some(pass) = self.decode[place].get() {
-            return Ok(pass);
-        }
-        let columns = Columns::Sequences(WIDTHS[place]);
-        let layers = self.layers.iter().map(|layer| self.frame.layer(layer, columns)).collect::<Result<Vec<_>>>()?;
-        let head = self.frame.head(self.ends.head(), &self.ends.final_norm, columns)?;
-        Ok(self.decode[place].get_or_init(|| Pass { layers, head }))
+        once(&self.decode[place], || {
+            let columns = Columns::Sequences(WIDTHS[place]);
+            let layers =
+                self.layers.iter().map(|layer| self.frame.layer(layer, columns)).collect::<Result<Vec<_>>>()?;
+            let head = self.frame.head(self.ends.head(), &self.ends.final_norm, columns)?;
+            Ok(Pass { layers, head })
+        })
     }
 
     /// The dispatches that bind the cache.
     pub fn attention_steps(&self, cache: &KvCache) -> Result<AttentionSteps> {
-        let attention = |step: Step| {
-            let one = |(layer, (keys, values)): (&Layer, &(wgpu::Buffer, wgpu::Buffer))| {
-                Attention {
-                    config: &self.frame.config,
-                    qkv: &self.frame.activations.qkv,
-                    vectors: layer.head_vectors.as_ref(),
-                    window: layer.window,
-                    rope: &self.frame.rope,
-                    precision: cache.precision,
-                    pages: self.frame.state.pages,
-                    keys,
-                    values,
-                    y: &self.frame.activations.attended,
-                    softmax: &self.frame.activations.softmax,
-                    state: &self.frame.state.buffer,
-                }
-                .dispatches(&self.frame.device, step)
-            };
-            self.layers.iter().zip(&cache.layers).map(one).collect::<Result<Vec<_>>>()
+        let (decode, prefill) = (self.attention(cache, Step::Decode)?, self.attention(cache, Step::Prefill)?);
+        Ok(AttentionSteps { decode, last_guess: OnceCell::new(), prefill })
+    }
+
+    fn attention(&self, cache: &KvCache, step: Step) -> Result<Vec<Vec<Dispatch>>> {
+        let Frame { device, config, activations, state, rope, .. } = &self.frame;
+        let one = |(layer, (keys, values)): (&Layer, &(wgpu::Buffer, wgpu::Buffer))| {
+            Attention {
+                config,
+                qkv: &activations.qkv,
+                vectors: layer.head_vectors.as_ref(),
+                window: layer.window,
+                rope,
+                precision: cache.precision,
+                pages: state.pages,
+                keys,
+                values,
+                y: &activations.attended,
+                softmax: &activations.softmax,
+                state: &state.buffer,
+            }
+            .dispatches(device, step)
         };
-        Ok(AttentionSteps {
-            decode: attention(Step::Decode)?,
-            last_guess: attention(Step::LastGuess)?,
-            prefill: attention(Step::Prefill)?,
-        })
+        self.layers.iter().zip(&cache.layers).map(one).collect()
     }
 
     /// A decode step of so many sequences, to their logits: the state's tokens in.
@@ -174,6 +172,7 @@ impl Network {
         &'a self,
         columns: usize,
         attention: &'a AttentionSteps,
+        cache: &KvCache,
     ) -> Result<impl Iterator<Item = (&'a Dispatch, u32)>> {
         let columns = columns as u32;
         let each = move |dispatches: &'a [Dispatch]| {
@@ -182,14 +181,21 @@ impl Network {
         let all = move |dispatches: &'a [Dispatch]| dispatches.iter().map(move |dispatch| (dispatch, columns));
         // Without the fused kernel all keys are there before any guess attends.
         let at_once = self.frame.device.software;
+        let one_by_one = once(&attention.last_guess, || match at_once {
+            true => Ok(self.layers.iter().map(|_| Vec::new()).collect()),
+            false => self.attention(cache, Step::LastGuess),
+        })?;
+        let sample_last = once(&self.sample_last, || {
+            let Frame { device, activations, sampler, state, .. } = &self.frame;
+            sampler::dispatches(device, &activations.logits, sampler, &state.buffer, true)
+        })?;
         let pass = self.pass(columns as usize)?;
         let layers = pass.layers.iter().enumerate().flat_map(move |(layer, steps)| {
             let together: &[Dispatch] = if at_once { &attention.decode[layer] } else { &[] };
-            let one_by_one: &[Dispatch] = if at_once { &[] } else { &attention.last_guess[layer] };
-            all(&steps.before).chain(all(together)).chain(each(one_by_one)).chain(all(&steps.after))
+            all(&steps.before).chain(all(together)).chain(each(&one_by_one[layer])).chain(all(&steps.after))
         });
         let guess = self.sample.last().map(|dispatch| (dispatch, 1));
-        Ok(all(&self.decode_embed).chain(layers).chain(all(&pass.head)).chain(each(&self.sample_last)).chain(guess))
+        Ok(all(&self.decode_embed).chain(layers).chain(all(&pass.head)).chain(each(sample_last)).chain(guess))
     }
 
     /// A chunk of a prefill, without logits: the embedding, then layer by layer.
@@ -231,6 +237,15 @@ impl Network {
         let bytes = (config.hidden * 4) as u64;
         encoder.copy_buffer_to_buffer(kept, slot as u64 * bytes, &activations.x, 0, bytes);
     }
+}
+
+/// What a cell holds, made if it holds nothing.
+fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    if let Some(made) = cell.get() {
+        return Ok(made);
+    }
+    let made = make()?;
+    Ok(cell.get_or_init(|| made))
 }
 
 fn chain<'a>((steps, attention): (&'a Steps, &'a Vec<Dispatch>)) -> impl Iterator<Item = &'a Dispatch> {

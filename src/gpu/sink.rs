@@ -52,10 +52,11 @@ impl Sink {
         })
     }
 
-    /// Keeps keys and values so, whatever their size.
+    /// Keeps keys and values so, whatever their size; in f16 where heads are too short for 8 bits.
     #[must_use]
     pub fn with_kv_precision(mut self, precision: Precision) -> Self {
-        self.precision = Some(precision);
+        let short = precision == Precision::Q8 && !self.frame.config.head_dim.is_multiple_of(64);
+        self.precision = Some(if short { Precision::F16 } else { precision });
         self
     }
 

@@ -16,10 +16,14 @@ use crate::formats::DType;
 /// A product as a layer has them.
 const ROWS: usize = 2048;
 const COLUMNS: usize = 1024;
-/// Products of one submit, so that the clock's grain and the way to the device matter little.
+/// Products of one submit at most, so that the clock's grain and the way to the device matter little.
 const REPETITIONS: usize = 24;
-/// Submits of which the fastest counts; one more before them warms up.
+/// Milliseconds of such a submit, by which a slow device gets by with fewer.
+const SUBMIT_MS: f64 = 20.0;
+/// Submits of which the fastest counts.
 const ROUNDS: usize = 3;
+/// Milliseconds after which no further candidate is tried: where products take that long, launches matter little.
+const BUDGET_MS: f64 = 300.0;
 
 /// The device with its fastest kernels, or with those of `known`, an earlier result's text. Fails with `self-test-failed`
 /// when even the plain kernels compute garbage.
@@ -43,13 +47,15 @@ pub async fn tuned(device: Device, known: Option<&str>) -> Result<Device> {
 /// The fastest variant: subgroups or not first, then the size of workgroups.
 async fn choose(device: &Device) -> Result<Variant> {
     let bench = Bench::new(device)?;
+    let begun = Instant::now();
     let plain = bench.run(Variant::default()).await?;
     let mut best = (Variant::default(), plain.milliseconds);
     for subgroups in [true, false] {
         for workgroup in [128, 64, 256] {
             let variant = Variant { subgroups, workgroup };
             let decided = subgroups != best.0.subgroups && workgroup != Variant::default().workgroup;
-            if decided || variant == Variant::default() {
+            let late = begun.elapsed().as_secs_f64() * 1e3 > BUDGET_MS;
+            if decided || late || variant == Variant::default() {
                 continue;
             }
             // A shader that the browser refuses, or that computes something else, is no candidate.
@@ -106,11 +112,15 @@ impl Bench {
         device.queue.write_buffer(&self.y, 0, &[0; ROWS * 4]);
         let dispatches = device.checked(|| linear.dispatches(&device)).await?;
         let bits = self.submit(&dispatches, 1, ROWS * 4).await?;
+        let timed = async |times: usize| -> Result<f64> {
+            let begun = Instant::now();
+            self.submit(&dispatches, times, 4).await?;
+            Ok(begun.elapsed().as_secs_f64() * 1e3 / times as f64)
+        };
+        let times = ((SUBMIT_MS / timed(1).await?) as usize).clamp(1, REPETITIONS);
         let mut milliseconds = f64::INFINITY;
         for _ in 0..ROUNDS {
-            let begun = Instant::now();
-            self.submit(&dispatches, REPETITIONS, 4).await?;
-            milliseconds = milliseconds.min(begun.elapsed().as_secs_f64() * 1e3);
+            milliseconds = milliseconds.min(timed(times).await?);
         }
         Ok(Run { bits, milliseconds })
     }

@@ -43,12 +43,14 @@ pub struct Wanted<'a> {
     pub variant: Option<&'a str>,
     /// Positions of KV cache; none: as many as usual.
     pub context_length: Option<usize>,
+    /// Keys and values in 8 bits, where the device can.
+    pub q8_cache: bool,
 }
 
 #[wasm_bindgen]
 impl Loader {
-    /// Takes the device and says what will come: `{ format: 'gguf' | 'safetensors', contextLength?, insist, kernels?,
-    /// variant?, configJson?, tokenizerJson? }`, the last two with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`.
+    /// Takes the device and says what will come: `{ format: 'gguf' | 'safetensors', contextLength?, kvCache?, insist,
+    /// kernels?, variant?, configJson?, tokenizerJson? }`, the last two with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`.
     pub async fn open(options: JsValue) -> JsResult<Loader> {
         let tokenizer = js_sys::Reflect::get(&options, &"tokenizerJson".into())?;
         let tokenizer = tokenizer.dyn_ref::<js_sys::Uint8Array>().map(js_sys::Uint8Array::to_vec);
@@ -94,7 +96,13 @@ async fn open(options: &Value, tokenizer: Option<Vec<u8>>) -> Result<(model::Loa
         }
     };
     let (kernels, variant) = (options["kernels"].as_str(), options["variant"].as_str());
-    let wanted = Wanted { insist: options["insist"] == true, kernels, variant, context_length };
+    let wanted = Wanted {
+        insist: options["insist"] == true,
+        kernels,
+        variant,
+        context_length,
+        q8_cache: options["kvCache"] == "q8",
+    };
     let (make_sink, variant) = device::open(wanted).await?;
     let loader = match options["format"].as_str() {
         Some("gguf") => {

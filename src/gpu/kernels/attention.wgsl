@@ -33,10 +33,13 @@ const NSPLIT : u32 = $NSPLIT;
 #include kv
 #include window
 
-var<workgroup> query : array<vec4<f32>, Q * HD4>; // scaled
+var<workgroup> query : array<vec4<f32>, Q * HD4>; // scaled; at last the weighted sums of values
 var<workgroup> scores : array<f32, 128 * Q>;      // [team][query][position]
+#if FUSED
 var<workgroup> part : array<f32, 128>;
-var<workgroup> acc : array<vec4<f32>, 128>;
+var<workgroup> fresh : array<f32, Q>;             // scores of the new position
+#endif
+var<workgroup> merged : array<vec3<f32>, Q>;      // (maximum, sum, weight of the new position)
 var<workgroup> team_top : array<f32, 4 * Q>;
 var<workgroup> team_sum : array<f32, 4 * Q>;
 #if FUSED
@@ -50,6 +53,24 @@ fn from_heads(at : u32) -> vec4<f32> { return vec4<f32>(heads[at], heads[at + 1u
 #if FUSED
 #else
 fn sees(pos : u32, p : u32) -> bool { return p <= pos && p >= window_start(pos); }
+#endif
+#if FUSED
+#if KV_Q8
+fn largest(v : vec4<f32>) -> f32 { return max(max(abs(v.x), abs(v.y)), max(abs(v.z), abs(v.w))); }
+fn key_scale(b : u32) -> f32 {
+  var top = 0.0;
+  for (var i = 0u; i < 8u; i++) { top = max(top, largest(from_heads(G * HD + b * 32u + i * 4u))); }
+  return top / 127.0;
+}
+fn value_scale(own : u32, at : u32, b : u32) -> f32 {
+  var top = 0.0;
+  for (var i = 0u; i < 8u; i++) { top = max(top, largest(new_value(own, at + b * 32u + i * 4u))); }
+  return top / 127.0;
+}
+#else
+fn key_scale(b : u32) -> f32 { return 1.0; }
+fn value_scale(own : u32, at : u32, b : u32) -> f32 { return 1.0; }
+#endif
 #endif
 fn from_qkv(at : u32) -> vec4<f32> { return vec4<f32>(qkv[at], qkv[at + 1u], qkv[at + 2u], qkv[at + 3u]); }
 
@@ -181,71 +202,90 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
 
   // Merge the teams, and in split 0 the new position.
 #for q in 0..$Q
-  part[lid] = sum$q;
-  workgroupBarrier();
-  if (lane == 0u) {
-    var sum = 0.0;
-    for (var j = 0u; j < 32u; j++) { sum += part[team * 32u + j]; }
-    team_top[${q}u * 4u + team] = top$q;
-    team_sum[${q}u * 4u + team] = sum;
-  }
-  workgroupBarrier();
+  scores[team * 32u * Q + ${q}u * 32u + lane] = sum$q;
+  if (lane == 0u) { team_top[${q}u * 4u + team] = top$q; }
 #end
+  workgroupBarrier();
+  for (var q = lane; q < Q; q += 32u) {
+    var sum = 0.0;
+    for (var j = 0u; j < 32u; j++) { sum += scores[team * 32u * Q + q * 32u + j]; }
+    team_sum[q * 4u + team] = sum;
+  }
 #if FUSED
   let at_key = G * HD; let at_value = (HEADS + KV_HEADS + kv) * HD;
-#endif
-#for q in 0..$Q
-  {
-    var score = -1e30;
-#if FUSED
-    if (split == 0u) {
-      score = 0.0;
+  if (split == 0u) {
+    for (var begin = 0u; begin < Q; begin += 4u) {
+      let q = min(begin + team, Q - 1u); // surplus teams repeat the last
+      var score = 0.0;
       for (var i = lane; i < HD4; i += 32u) {
-        score += dot(query[${q}u * HD4 + i], rounded(from_heads(at_key + i * 4u)));
+        score += dot(query[q * HD4 + i], rounded(from_heads(at_key + i * 4u), key_scale(i / 8u)));
       }
       part[lid] = score;
-    }
-    workgroupBarrier();
-    if (split == 0u) {
+      workgroupBarrier();
       score = 0.0;
-      for (var j = 0u; j < 32u; j++) { score += part[j]; }
+      for (var j = 0u; j < 32u; j++) { score += part[team * 32u + j]; }
+      if (lane == 0u && begin + team < Q) { fresh[q] = score; }
+      workgroupBarrier();
     }
+  }
+#endif
+  workgroupBarrier();
+  for (var q = lid; q < Q; q += 128u) {
+    var score = -1e30;
+#if FUSED
+    if (split == 0u) { score = fresh[q]; }
 #endif
     var top = score;
-    for (var t = 0u; t < 4u; t++) { top = max(top, team_top[${q}u * 4u + t]); }
-    var sum = select(0.0, exp(score - top), score > -1e30);
-    let fresh = sum;
-    for (var t = 0u; t < 4u; t++) { sum += team_sum[${q}u * 4u + t] * exp(team_top[${q}u * 4u + t] - top); }
-    let head = kv * G + ${q}u % G; let token = column + ${q}u / G;
+    for (var t = 0u; t < 4u; t++) { top = max(top, team_top[q * 4u + t]); }
+    let newest = select(0.0, exp(score - top), score > -1e30);
+    var sum = newest;
+    for (var t = 0u; t < 4u; t++) { sum += team_sum[q * 4u + t] * exp(team_top[q * 4u + t] - top); }
+    merged[q] = vec3<f32>(top, sum, newest);
+  }
+  workgroupBarrier();
+  // The queries have been used: their place takes the sums, team by team.
+  for (var t = 0u; t < 4u; t++) {
+    if (team == t) {
+#for q in 0..$Q
+      let weight$q = exp(top$q - merged[${q}u].x);
 #for c in 0..$CHUNKS
-    acc[lid] = o${q}_$c * exp(top$q - top);
-    workgroupBarrier();
-    if (team == 0u && lane + ${c}u * 32u < HD4) {
-      let d = lane + ${c}u * 32u;
-      var out = acc[lane] + acc[lane + 32u] + acc[lane + 64u] + acc[lane + 96u];
-#if FUSED
-      if (split == 0u) {
-        out += fresh * rounded(new_value(own, at_value + d * 4u));
+      if (lane + ${c}u * 32u < HD4) {
+        let at = ${q}u * HD4 + lane + ${c}u * 32u;
+        query[at] = select(query[at], vec4(0.0), t == 0u) + o${q}_$c * weight$q;
       }
-      y[((column * HEADS + head) * NSPLIT + split) * HD4 + d] = out;
-#else
-      if (token < state.columns) { y[(token * HEADS + head) * HD4 + d] = out / sum; }
-#endif
+#end
+#end
     }
     workgroupBarrier();
-#end
+  }
+  for (var i = lid; i < Q * HD4; i += 128u) {
+    let q = i / HD4; let d = i % HD4;
+    let head = kv * G + q % G;
 #if FUSED
-    if (lid == 0u) { softmax[(column * HEADS + head) * NSPLIT + split] = vec2<f32>(top, sum); }
+    var out = query[i];
+    if (split == 0u) { out += merged[q].z * rounded(new_value(own, at_value + d * 4u), value_scale(own, at_value, d / 8u)); }
+    y[((column * HEADS + head) * NSPLIT + split) * HD4 + d] = out;
+    if (d == 0u) { softmax[(column * HEADS + head) * NSPLIT + split] = merged[q].xy; }
+#else
+    let token = column + q / G;
+    if (token < state.columns) { y[(token * HEADS + head) * HD4 + d] = query[i] / merged[q].y; }
 #endif
   }
-#end
 #if FUSED
   if (split == 0u) {
     let cell = cell_of(column, pos / 32u, kv);
     for (var d = lid; d < HD / 8u; d += 128u) {
-      put_key(cell, d, pos % 32u, Eight(from_heads(at_key + d * 8u), from_heads(at_key + d * 8u + 4u)));
+      put_key(cell, d, pos % 32u, Eight(from_heads(at_key + d * 8u), from_heads(at_key + d * 8u + 4u)), key_scale(d / 4u));
     }
-    for (var d = lid; d < HD4; d += 128u) { put_value(cell, pos % 32u, d, new_value(own, at_value + d * 4u)); }
+    for (var d = lid; d < HD4; d += 128u) {
+      put_value(cell, pos % 32u, d, new_value(own, at_value + d * 4u), value_scale(own, at_value, d / 8u));
+    }
+#if KV_Q8
+    for (var j = lid; j < HD / 64u; j += 128u) {
+      put_key_scales(cell, j, pos % 32u, vec2<f32>(key_scale(j * 2u), key_scale(j * 2u + 1u)));
+    }
+    for (var b = lid; b < HD / 32u; b += 128u) { put_value_scale(cell, pos % 32u, b, value_scale(own, at_value, b)); }
+#endif
   }
 #endif
 }
