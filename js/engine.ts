@@ -7,10 +7,14 @@ import type { Device, Message, ReplyEvent, SavedReply } from './types.js';
 export interface LoaderOptions {
   format: 'gguf' | 'safetensors';
   contextLength?: number;
+  /** Keys and values in 8 bits, on WebGPU. */
+  kvCache?: 'q8';
   /** Take a software adapter too. */
   insist: boolean;
   /** The kernels meant for real or for software adapters, whatever the adapter is. */
   kernels?: 'hardware' | 'software';
+  /** An earlier loader's {@link Loader.variant} on this adapter. */
+  variant?: string;
   /** The text of `config.json`, with safetensors. */
   configJson?: string;
   /** The bytes of `tokenizer.json`: needed with safetensors, used instead of the file's own vocabulary with GGUF. */
@@ -19,6 +23,8 @@ export interface LoaderOptions {
 
 /** Takes the bytes of a model in order. Freed by {@link Loader.finish}, or by the caller when it fails. */
 export interface Loader {
+  /** The kernels that the adapter was found to be fastest with. */
+  readonly variant: string | undefined;
   push(bytes: Uint8Array): void;
   /** What follows belongs to the next file of a split model. */
   nextFile(): void;

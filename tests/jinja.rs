@@ -208,7 +208,7 @@ fn templates_that_cannot_be_run_are_refused() {
         "{% include 'other' %}",
     ] {
         let failed = Jinja::new(carried(source, &[])).and_then(|jinja| said(&jinja, &user));
-        assert_eq!(failed.err().expect(source).kind, ErrorKind::UnsupportedModel, "{source}");
+        assert_eq!(failed.expect_err(source).kind, ErrorKind::UnsupportedModel, "{source}");
     }
 }
 

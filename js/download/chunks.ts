@@ -165,8 +165,9 @@ export class ChunkDownload {
         free(piece);
       }
     } catch (error) {
-      // Paused, or the network is gone: what has come is not fetched again. That it cannot be kept is not what went wrong first.
-      if (chunk !== undefined && chunk.filled < chunkBytes) await this.#keepBeginning(index, chunk).catch(() => undefined);
+      // Paused, or the network is gone: what has come is not fetched again, unless another connection begins anew with the same chunk.
+      const ends = this.#signal.aborted || this.#failure !== undefined || !(signal.aborted || error instanceof RangesIgnored);
+      if (ends && chunk !== undefined && chunk.filled < chunkBytes) await this.#keepBeginning(index, chunk).catch(() => undefined);
       throw error;
     }
     if (chunk?.bytes !== undefined && chunk.filled > 0) await this.#finish(index, chunk.bytes.slice(0, chunk.filled));

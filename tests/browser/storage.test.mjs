@@ -267,6 +267,7 @@ describe('many tabs', () => {
     const loading = first.evaluate(() => new Promise((resolve, reject) => {
       answer('/model.gguf', { onProgress: ({ loadedBytes }) => { globalThis.begun ||= loadedBytes > 0; } }).then(resolve, reject);
     }));
+    // Tabs in the background have no frames to wait for.
     await first.evaluate(async () => {
       while (!globalThis.begun) await new Promise((resolve) => setTimeout(resolve, 20));
     });

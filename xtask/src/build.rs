@@ -26,6 +26,9 @@ pub struct Options {
     /// Keep function names in the WebAssembly, for a profiler
     #[arg(long)]
     keep_names: bool,
+    /// Build one engine and nothing else: engine-gpu, engine-cpu or grammar
+    #[arg(long)]
+    only: Option<String>,
 }
 
 /// Fills `pkg/`, `www/dist/` and `extension/dist/`.
@@ -34,8 +37,14 @@ pub fn run(options: &Options) -> Result<()> {
     let toolchain = Toolchain::find_or_install()?;
     node::ready()?;
     for (feature, name) in BUILDS {
+        if options.only.as_deref().is_some_and(|only| only != name) {
+            continue;
+        }
         compile(&toolchain, feature)?;
         bind(name, options.keep_names)?;
+    }
+    if options.only.is_some() {
+        return report_sizes();
     }
     copy_embedded_model()?;
     shell::run(&mut node::npm_run("build"))?;

@@ -106,11 +106,9 @@ impl Model {
     }
 }
 
-/// A device that computes right.
+/// A device that computes right, and as fast as it can.
 async fn open(accept_software: bool) -> Result<gpu::Device> {
-    let device = gpu::Device::open(accept_software).await?;
-    gpu::self_test(&device).await?;
-    Ok(device)
+    gpu::tuned(gpu::Device::open(accept_software).await?, None).await
 }
 
 /// What a file operation failed with.
