@@ -32,7 +32,7 @@ pub fn run() -> Result<()> {
 }
 
 /// The environment's Python, with the packages of requirements.txt.
-fn environment() -> Result<PathBuf> {
+pub fn environment() -> Result<PathBuf> {
     let wanted = format!("{FOLDER}/requirements.txt");
     let wanted_text = fs::read_to_string(&wanted).with_context(|| format!("reading {wanted}"))?;
     let stamp = format!("{ENVIRONMENT}/installed.txt");

@@ -1,9 +1,9 @@
 //! [`Lanes`] on WebAssembly's 128-bit vectors.
 
 use core::arch::wasm32::{
-    f32x4_add, f32x4_convert_i32x4, f32x4_mul, i16x8_mul, i16x8_shl, i32x4_add, i32x4_dot_i16x8, i32x4_shl, i32x4_shuffle,
-    u16x8_extend_high_u8x16, u16x8_extend_low_u8x16, u16x8_shr, u32x4_splat, v128, v128_and, v128_load, v128_or,
-    v128_store,
+    f32x4_add, f32x4_convert_i32x4, f32x4_mul, i16x8_mul, i16x8_shl, i32x4_add, i32x4_dot_i16x8, i32x4_shl,
+    i32x4_shuffle, u16x8_extend_high_u8x16, u16x8_extend_low_u8x16, u16x8_shr, u32x4_splat, v128, v128_and, v128_load,
+    v128_or, v128_store,
 };
 
 use bytemuck::Pod;

@@ -1,10 +1,10 @@
 //! [`Lanes`] on SSE2, which every x86-64 has.
 
 use core::arch::x86_64::{
-    __m128i, _mm_add_epi32, _mm_add_ps, _mm_and_si128, _mm_castps_si128, _mm_castsi128_ps,
-    _mm_cvtepi32_ps, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_madd_epi16, _mm_mul_ps, _mm_mullo_epi16, _mm_or_si128, _mm_set1_epi32,
-    _mm_setzero_si128, _mm_sll_epi16, _mm_sll_epi32, _mm_srl_epi16, _mm_storeu_si128, _mm_unpackhi_epi8, _mm_unpackhi_epi32, _mm_unpackhi_epi64,
-    _mm_unpacklo_epi8, _mm_unpacklo_epi32, _mm_unpacklo_epi64,
+    __m128i, _mm_add_epi32, _mm_add_ps, _mm_and_si128, _mm_castps_si128, _mm_castsi128_ps, _mm_cvtepi32_ps,
+    _mm_cvtsi32_si128, _mm_loadu_si128, _mm_madd_epi16, _mm_mul_ps, _mm_mullo_epi16, _mm_or_si128, _mm_set1_epi32,
+    _mm_setzero_si128, _mm_sll_epi16, _mm_sll_epi32, _mm_srl_epi16, _mm_storeu_si128, _mm_unpackhi_epi8,
+    _mm_unpackhi_epi32, _mm_unpackhi_epi64, _mm_unpacklo_epi8, _mm_unpacklo_epi32, _mm_unpacklo_epi64,
 };
 
 use bytemuck::Pod;
