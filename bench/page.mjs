@@ -1,79 +1,67 @@
-// The page: runs the chosen contenders in turns, each in a frame of its own, and draws the medians as bars.
+// Measures how the demo page's main thread keeps up, as JSON: node bench/page.mjs
+//
+// Long tasks while replies stream, and the time from a press on Stop to the end of the reply. Build first (`cargo xtask build`).
+// Run it on a quiet machine: PerformanceObserver counts the time a task waited for a core too. `cpu` is without that, from a trace.
 
-import { CONTENDERS } from './contenders.mjs';
+import { ask, begin, startDemo } from '../tests/browser/demo.mjs';
 
-const FIGURES = [
-  { name: 'decodeTokensPerSecond', title: 'Decode, tokens per second (more is better)' },
-  { name: 'prefillTokensPerSecond', title: 'Prefill of about 128 tokens, tokens per second (more is better)' },
-  { name: 'firstTokenMs', title: 'Time to the first token, milliseconds (less is better)' },
-  { name: 'loadMs', title: 'Load, milliseconds (less is better; the first one downloads)' },
-];
-const element = (id) => document.getElementById(id);
+/** What a task may take at most before the browser calls it long. */
+const LONG_MS = 50;
+const STOPS = 10;
 
-for (const name of Object.keys(CONTENDERS)) {
-  const box = Object.assign(document.createElement('input'), { type: 'checkbox', name: 'contender', value: name, checked: !name.includes('webgpu') });
-  const label = document.createElement('label');
-  label.append(box, ` ${name}`);
-  element('contenders').append(label);
+/** Traces the page's main thread; the function it gives ends that and tells of the tasks by the processor time they took. */
+async function startTrace(page) {
+  const devtools = await demo.context.newCDPSession(page);
+  const events = [];
+  devtools.on('Tracing.dataCollected', ({ value }) => events.push(...value));
+  await devtools.send('Tracing.start', { transferMode: 'ReportEvents', traceConfig: { includedCategories: ['toplevel', 'devtools.timeline', 'disabled-by-default-devtools.timeline'] } });
+  return async () => {
+    const whole = new Promise((resolve) => devtools.once('Tracing.tracingComplete', resolve));
+    await devtools.send('Tracing.end');
+    await whole;
+    const frames = events.find(({ name, args }) => name === 'TracingStartedInBrowser' && args.data)?.args.data.frames ?? [];
+    const process = frames.find(({ url }) => url === page.url())?.processId;
+    const main = events.find(({ name, pid, args }) => name === 'thread_name' && pid === process && args.name === 'CrRendererMain')?.tid;
+    const times = events.filter(({ name, pid, tid, tdur }) => pid === process && tid === main && tdur !== undefined && /RunTask/.test(name)).map(({ tdur }) => tdur / 1000);
+    return { tasks: times.length, long: times.filter((ms) => ms > LONG_MS).length, longestMs: Math.round(times.reduce((most, ms) => Math.max(most, ms), 0)) };
+  };
 }
 
-const notText = await (await fetch('/not-text.json')).json();
-
-/** One measurement, in a frame that is thrown away. */
-async function measure(contender) {
-  const frame = document.createElement('iframe');
-  frame.hidden = true;
-  frame.src = '/frame.html';
-  const loaded = new Promise((resolve) => frame.addEventListener('load', resolve, { once: true }));
-  document.body.append(frame);
-  await loaded;
-  try {
-    return await frame.contentWindow.contenders.measure({ contender, model: '/model.gguf', notText, promptTokens: 128, tokens: 32 });
-  } finally {
-    frame.remove();
-  }
+const demo = await startDemo();
+const figures = { longTasks: {}, stopMs: [] };
+for (const [name, model, prompts] of [
+  ['embedded', '', ['Solve 2x² − 3x − 9 = 0', 'Solve 3x² + 5x − 2 = 0', 'What is 7 × 8 + 12?']],
+  ['markdown', '/rich.gguf', ['One', 'Two']],
+  ['long answer', '/endless.gguf', ['Go on']],
+  ['long thinking', '/musing.gguf', ['Think']],
+]) {
+  const page = await demo.page(model);
+  await page.evaluate(() => {
+    globalThis.tasks = [];
+    new PerformanceObserver((list) => globalThis.tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask' });
+  });
+  const trace = await startTrace(page);
+  for (const prompt of prompts) await ask(page, prompt);
+  const cpu = await trace();
+  const tasks = await page.evaluate(() => globalThis.tasks);
+  const characters = await page.evaluate(() => document.querySelector('.turns').textContent.length);
+  figures.longTasks[name] = { characters, count: tasks.length, longestMs: Math.max(0, ...tasks), cpu, limitMs: LONG_MS };
+  await page.close();
 }
 
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
-
-function draw(rounds) {
-  const measured = Object.entries(rounds).filter(([, list]) => list.length > 0);
-  element('results').replaceChildren(...FIGURES.flatMap(({ name, title }) => {
-    const values = measured.map(([contender, list]) => [contender, median(list.map((figures) => figures[name]))]);
-    const largest = Math.max(...values.map(([, value]) => value));
-    const heading = Object.assign(document.createElement('h2'), { textContent: title });
-    return [heading, ...values.map(([contender, value]) => {
-      const row = Object.assign(document.createElement('div'), { className: 'row' });
-      const bar = Object.assign(document.createElement('div'), { className: 'bar' });
-      bar.style.width = `${(value / largest) * 80}%`;
-      const cell = document.createElement('span');
-      cell.append(bar, value.toFixed(value < 100 ? 1 : 0));
-      row.append(contender, cell);
-      return row;
-    })];
-  }));
+const page = await demo.page('/endless.gguf');
+for (let round = 0; round < STOPS; round += 1) {
+  await page.click('#new-chat');
+  await begin(page, 'Go on');
+  await page.waitForSelector('.answer:not(:empty)');
+  figures.stopMs.push(await page.evaluate(() => new Promise((resolve) => {
+    const start = performance.now();
+    new MutationObserver(() => {
+      if (document.querySelector('.stats') !== null) resolve(performance.now() - start);
+    }).observe(document.querySelector('.turns'), { subtree: true, childList: true });
+    document.querySelector('.composer .round:not([hidden])').click();
+  })));
 }
-
-element('form').addEventListener('submit', async (event) => {
-  event.preventDefault();
-  const button = event.target.querySelector('button');
-  const contenders = [...new FormData(event.target).getAll('contender')];
-  const rounds = Object.fromEntries(contenders.map((contender) => [contender, []]));
-  const total = element('rounds').valueAsNumber * contenders.length;
-  button.disabled = true;
-  element('progress').value = 0;
-  const failed = new Map();
-  for (let done = 0; done < total; done++) {
-    const contender = contenders[done % contenders.length];
-    element('status').value = `${contender}, round ${Math.floor(done / contenders.length) + 1}`;
-    try {
-      if (!failed.has(contender)) rounds[contender].push(await measure(contender));
-    } catch (error) {
-      failed.set(contender, String(error));
-    }
-    element('progress').value = (done + 1) / total;
-    draw(rounds);
-  }
-  element('status').value = ['done', ...Array.from(failed, ([contender, error]) => `${contender} does not run here: ${error}`)].join('; ');
-  button.disabled = false;
-});
+figures.stopMs = figures.stopMs.map(Math.round).sort((a, b) => a - b);
+console.log(JSON.stringify(figures, undefined, 1));
+await demo.close();

@@ -5,12 +5,11 @@ import '../www/ui/theme.css';
 import '../www/chat/chat.css';
 import '../www/page.css';
 import './panel.css';
-import { catalogue, fullName } from 'qwen3-web';
 import { ChatView, type Request } from '../www/chat/chat-view.js';
 import { ConversationList, exportButtons } from '../www/chat/conversation-list.js';
 import { openConversations, type Answer } from '../www/chat/conversations.js';
 import { Frame } from '../www/frame.js';
-import { entryOf, ModelLoader } from '../www/models/loader.js';
+import { entryOf, firstModel, ModelLoader } from '../www/models/loader.js';
 import { acceptDrops, ModelDialog } from '../www/models/model-dialog.js';
 import { Inspector } from '../www/inspector/inspector.js';
 import { settingsPanel } from '../www/settings/settings-panel.js';
@@ -21,9 +20,6 @@ import { button, make } from '../www/ui/dom.js';
 import { say, setLanguage } from '../www/ui/messages.js';
 import { PageBar } from './page-bar.js';
 import { takeRequests } from './requests.js';
-
-/** Under which the model that was chosen last is remembered. */
-const MODEL_KEY = 'qwen3-web-model';
 
 const settings = new SettingsStore();
 settings.watch(({ language, look }) => {
@@ -71,15 +67,11 @@ frame.addPanel('settings', 'settings', 'tune', settingsPanel(settings, () => loa
 loader.watch((state) => {
   chat.model = loader.model;
   if (state.kind === 'loading') frame.hideProblem();
-  if (state.kind !== 'ready') return;
-  tiny.hidden = entryOf(state.source)?.embedded !== true;
-  // A file of this device has to be chosen anew each time.
-  if (typeof state.source === 'string') localStorage.setItem(MODEL_KEY, state.source);
+  if (state.kind === 'ready') tiny.hidden = entryOf(state.source)?.embedded !== true;
 });
 
-const [first] = catalogue;
 // A failure shows in the loader's state.
-await loader.load(localStorage.getItem(MODEL_KEY) ?? (first === undefined ? '' : fullName(first))).catch(() => undefined);
+await firstModel(loader, settings).then((source) => loader.load(source)).catch(() => undefined);
 const { id: windowId } = await chrome.windows.getCurrent();
 if (windowId !== undefined) await takeRequests(windowId, (asked) => bar.take(asked));
 

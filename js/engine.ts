@@ -7,10 +7,14 @@ import type { Device, Message, ReplyEvent, SavedReply } from './types.js';
 export interface LoaderOptions {
   format: 'gguf' | 'safetensors';
   contextLength?: number;
+  /** Keys and values in 8 bits, on WebGPU. */
+  kvCache?: 'q8';
   /** Take a software adapter too. */
   insist: boolean;
   /** The kernels meant for real or for software adapters, whatever the adapter is. */
   kernels?: 'hardware' | 'software';
+  /** An earlier loader's {@link Loader.variant} on this adapter. */
+  variant?: string;
   /** The text of `config.json`, with safetensors. */
   configJson?: string;
   /** The bytes of `tokenizer.json`: needed with safetensors, used instead of the file's own vocabulary with GGUF. */
@@ -19,6 +23,8 @@ export interface LoaderOptions {
 
 /** Takes the bytes of a model in order. Freed by {@link Loader.finish}, or by the caller when it fails. */
 export interface Loader {
+  /** The kernels that the adapter was found to be fastest with. */
+  readonly variant: string | undefined;
   push(bytes: Uint8Array): void;
   /** What follows belongs to the next file of a split model. */
   nextFile(): void;
@@ -66,11 +72,20 @@ export interface Engine {
   vocabulary(): Uint8Array<ArrayBuffer>;
   endTokens(): Uint32Array<ArrayBuffer>;
   setGrammars(grammars: Grammars): void;
+  /** What {@link ChatTemplate} takes, if {@link Engine.setTemplate} must come before the first conversation. */
+  needsTemplate(): string | undefined;
+  /** The template is freed with the engine. */
+  setTemplate(template: ChatTemplate): void;
   free(): void;
 }
 
 /** What makes constraints for an engine, which calls it from its own WebAssembly. */
 export interface Grammars {
+  free(): void;
+}
+
+/** What runs the chat template that a model carries, for an engine that calls it from its own WebAssembly. */
+export interface ChatTemplate {
   free(): void;
 }
 
@@ -100,6 +115,15 @@ interface GrammarModule extends Module {
 /** Fetches and instantiates the grammars, which only replies that have to keep to a form need. */
 export function importGrammars(): Promise<GrammarModule> {
   return instantiate<GrammarModule>(new URL('./grammar.js', import.meta.url), new URL('./grammar.wasm', import.meta.url));
+}
+
+interface JinjaModule extends Module {
+  ChatTemplate: new (carried: string) => ChatTemplate;
+}
+
+/** Fetches and instantiates what runs chat templates, which only models with another template than Qwen3's need. */
+export function importJinja(): Promise<JinjaModule> {
+  return instantiate<JinjaModule>(new URL('./jinja.js', import.meta.url), new URL('./jinja.wasm', import.meta.url));
 }
 
 async function instantiate<M extends Module>(glue: URL, wasm: URL): Promise<M> {

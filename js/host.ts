@@ -1,12 +1,14 @@
-// The engine's side of the channel: loads a model, runs its replies one after the other, in a worker or in the page's own thread.
+// The engine's side of the channel: loads a model and runs its replies, in a worker or in the page's own thread.
 
 import { allowSubgroups, findAdapter } from './device.js';
 import { blobFetcher } from './download/blobs.js';
 import { FileChanged, ownFetch, type Fetcher } from './download/response.js';
-import { importEngine, importGrammars, type Engine, type Grammars, type Loader, type LoaderOptions } from './engine.js';
+import { importEngine, importGrammars, importJinja, type Engine, type Grammars, type Loader, type LoaderOptions } from './engine.js';
 import { aborted, asQwen3Error, Qwen3Error, toPlain } from './errors.js';
+import { KernelChoice } from './kernel-choice.js';
 import { Meter } from './progress.js';
 import { Channel, type Handlers, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainChatOptions, type PlainLoadOptions, type PlainSource, type Port } from './protocol.js';
+import { Queue } from './queue.js';
 import { indexedDbStore } from './store/indexeddb.js';
 import type { Store } from './store/store.js';
 import type { ChatResult, Device, ModelInfo, Verification } from './types.js';
@@ -22,6 +24,9 @@ const GPU_FAILURES = new Set(['webgpu-unavailable', 'self-test-failed', 'device-
 /** After these, what is stored of a model is of no use. */
 const NO_MODEL = new Set(['malformed-file', 'unsupported-model']);
 
+/** Replies that run at the same time: a GPU reads its weights once for all of them, a CPU would only take turns. */
+const TOGETHER: Record<Device, number> = { webgpu: 16, cpu: 1 };
+
 /** What a reply was told before the engine could take notice. */
 interface ReplyState {
   /** The engine's number for it, once it has begun. */
@@ -35,7 +40,7 @@ class Host {
   readonly #loading = new AbortController();
   /** Calls into the engine, one at a time: wasm-bindgen forbids a call while a promise of the same object is pending. */
   readonly #calls = new Queue();
-  /** Replies and other work on the device, one at a time. */
+  /** Replies and other work on the device, as many at a time as it serves together. */
   readonly #replies = new Queue();
   readonly #states = new Map<number, ReplyState>();
   #engine: Engine | undefined;
@@ -144,6 +149,7 @@ class Host {
       insist: options.device === 'webgpu',
       ...(options.kernels === undefined ? {} : { kernels: options.kernels }),
       ...(options.contextLength === undefined ? {} : { contextLength: options.contextLength }),
+      ...(options.kvCache === undefined ? {} : { kvCache: options.kvCache }),
       ...(configJson === undefined ? {} : { configJson }),
       ...(tokenizerJson === undefined ? {} : { tokenizerJson }),
     });
@@ -163,11 +169,19 @@ class Host {
       discard(loader);
       throw error;
     }
-    if (signal.aborted) {
+    try {
+      const carried = engine.needsTemplate();
+      if (carried !== undefined) {
+        const { ChatTemplate } = await fetched('jinja', importJinja());
+        engine.setTemplate(new ChatTemplate(carried));
+      }
+      if (signal.aborted) throw aborted(signal);
+    } catch (error) {
       engine.free();
-      throw aborted(signal);
+      throw error;
     }
     this.#engine = engine;
+    this.#replies.width = TOGETHER[device];
     const info = engine.info();
     return { ...info, name: source.kind === 'files' || source.kind === 'folder' ? source.name : info.name ?? source.name, device, ...(adapter === undefined ? {} : { adapter }) };
   }
@@ -228,12 +242,9 @@ class Host {
   /** Gives the engine its grammars if a reply with these options needs them and it has none. */
   async #fetchGrammars(options: PlainChatOptions): Promise<void> {
     if (this.#grammars !== undefined || !(await this.#use((engine) => engine.needsGrammars(options)))) return;
-    const { Grammars } = await importGrammars().catch((cause: unknown) => {
-      throw new Qwen3Error('download-failed', `the package's grammar.wasm could not be fetched: ${String(cause)}`, {
-        hint: 'grammar.js and grammar.wasm must be served beside worker.js', cause,
-      });
-    });
+    const { Grammars } = await fetched('grammar', importGrammars());
     await this.#use((engine) => {
+      if (this.#grammars !== undefined) return;
       this.#grammars = new Grammars(engine.vocabulary(), engine.endTokens());
       engine.setGrammars(this.#grammars);
     });
@@ -259,13 +270,13 @@ class Host {
 
   /** What later calls will be glad of, for as long as nothing else waits. A failure will show when it matters. */
   async #idle(): Promise<void> {
-    while (this.#engine !== undefined && !this.#replies.isAwaited && await this.#use((engine) => engine.idle())) await nextTask();
+    while (this.#engine !== undefined && !this.#replies.isShared && await this.#use((engine) => engine.idle())) await nextTask();
   }
 
   #unload(): Promise<void> {
     this.#loading.abort();
     for (const state of this.#states.values()) state.abort = true;
-    return this.#replies.run(() => this.#calls.run(async () => {
+    return this.#replies.runAlone(() => this.#calls.run(async () => {
       this.#engine?.free();
       this.#grammars?.free();
       this.#engine = undefined;
@@ -282,27 +293,6 @@ const NOTHING: ChatResult = {
   timings: { timeToFirstTokenMs: 0, prefillTokensPerSecond: 0, decodeTokensPerSecond: 0, totalMs: 0 },
   seed: 0,
 };
-
-/** Runs one piece of work after the other. */
-class Queue {
-  #last: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
-
-  /** Whether other work waits for what is being done. */
-  get isAwaited(): boolean {
-    return this.#waiting > 0;
-  }
-
-  run<T>(work: () => T | Promise<T>): Promise<T> {
-    this.#waiting += 1;
-    const result = this.#last.then(() => {
-      this.#waiting -= 1;
-      return work();
-    });
-    this.#last = result.catch(() => undefined);
-    return result;
-  }
-}
 
 /** Lets the thread take what has come in meanwhile: promises alone never do. */
 function nextTask(): Promise<void> {
@@ -329,7 +319,11 @@ async function openLoader(wanted: 'auto' | Device, log: (message: string, data: 
       try {
         allowSubgroups();
         const { Loader } = await importEngine('webgpu');
-        return { loader: await Loader.open(options), device: 'webgpu', adapter: adapter.description };
+        const choice = new KernelChoice(adapter.description, options.kernels);
+        const variant = await choice.read();
+        const loader = await Loader.open(variant === undefined ? options : { ...options, variant });
+        if (loader.variant !== variant) await choice.write(loader.variant);
+        return { loader, device: 'webgpu', adapter: adapter.description };
       } catch (thrown) {
         const error = asQwen3Error(thrown);
         if (wanted === 'webgpu' || !GPU_FAILURES.has(error.code)) throw error;
@@ -339,6 +333,15 @@ async function openLoader(wanted: 'auto' | Device, log: (message: string, data: 
   }
   const { Loader } = await importEngine('cpu');
   return { loader: await Loader.open(options), device: 'cpu' };
+}
+
+/** A part of the package that comes when it is needed. */
+function fetched<M>(part: string, module: Promise<M>): Promise<M> {
+  return module.catch((cause: unknown) => {
+    throw new Qwen3Error('download-failed', `the package's ${part}.wasm could not be fetched: ${String(cause)}`, {
+      hint: `${part}.js and ${part}.wasm must be served beside worker.js`, cause,
+    });
+  });
 }
 
 /** Frees a loader that failed; one that was consumed by `finish`, or crashed, is gone already. */

@@ -70,11 +70,12 @@ function hasFired(signal: AbortSignal | undefined): boolean {
 
 /** What concerns the engine's thread. */
 export function plainOptions(options: LoadOptions): PlainLoadOptions {
-  const { device = 'auto', cache = 'indexeddb', headers = {}, connections = 4, contextLength, stallTimeoutMs, kernels = 'auto' } = options;
+  const { device = 'auto', cache = 'indexeddb', headers = {}, connections = 4, contextLength, stallTimeoutMs, kernels = 'auto', kvCache = 'auto' } = options;
   const plain: PlainLoadOptions = { device, cache, headers: { ...headers }, pageFetch: options.fetch !== undefined, connections };
   if (stallTimeoutMs !== undefined) plain.stallTimeoutMs = stallTimeoutMs;
   if (contextLength !== undefined) plain.contextLength = contextLength;
   if (kernels !== 'auto') plain.kernels = kernels;
+  if (kvCache !== 'auto') plain.kvCache = kvCache;
   return plain;
 }
 
@@ -114,7 +115,7 @@ export async function startThread(options: LoadOptions, bodies: Bodies, ended: A
   };
 }
 
-/** A loaded model. Calls may overlap: replies and other work on the device run one after the other. */
+/** A loaded model. Calls may overlap: on WebGPU replies run together, up to 16 of them, and each is what it would have been alone; on the CPU they run one after the other. */
 export class Model implements ChatModel {
   readonly info: ModelInfo;
   readonly #host: HostChannel;

@@ -31,6 +31,7 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, Rule>> = {
   device: oneOf('auto', 'webgpu', 'cpu'),
   kernels: oneOf('auto', 'hardware', 'software'),
   contextLength: anInteger,
+  kvCache: oneOf('auto', 'q8'),
   onProgress: aFunction,
   signal: anAbortSignal,
   cache: oneOf('indexeddb', 'memory', 'none'),

@@ -24,6 +24,7 @@ export interface PlainLoadOptions {
   device: 'auto' | Device;
   kernels?: 'hardware' | 'software';
   contextLength?: number;
+  kvCache?: 'q8';
   cache: 'indexeddb' | 'memory' | 'none';
   headers: Record<string, string>;
   /** Requests go through {@link PageCalls.fetch}, because the caller brought their own `fetch`. */

@@ -2,6 +2,7 @@
 
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
+import { free } from './bytes.js';
 import { ChunkDownload } from './download/chunks.js';
 import type { Magic } from './download/magic.js';
 import { Origin } from './download/origin.js';
@@ -69,12 +70,15 @@ export class RemoteModel {
   async whole(role: StoredFile['role']): Promise<Bytes | undefined> {
     const index = this.#manifest.files.findIndex((file) => file.role === role);
     if (index < 0) return undefined;
-    const parts: Bytes[] = [];
-    for await (const bytes of this.chunks(index)) parts.push(bytes);
+    const parts: Blob[] = [];
+    for await (const bytes of this.chunks(index)) parts.push(new Blob([bytes]));
     return new Uint8Array(await new Blob(parts).arrayBuffer());
   }
 
-  /** The bytes of a file, chunk by chunk, the whole checked at its end. What is not right is forgotten: the next load fetches it again. */
+  /**
+   * The bytes of a file, chunk by chunk, the whole checked at its end. What is not right is forgotten: the next load fetches it again.
+   * A chunk is the caller's until the next one is asked for.
+   */
   async *chunks(place: number): AsyncGenerator<Bytes, void> {
     const file = this.#file(place);
     const { signal, store } = this.#context;
@@ -98,6 +102,7 @@ export class RemoteModel {
         if (bytes === undefined) break;
         hasher?.update(bytes);
         yield bytes;
+        free(bytes);
       }
       if (hasher !== undefined) this.#verify(file, bytesToHex(hasher.digest()));
     } catch (error) {
@@ -156,6 +161,7 @@ export class RemoteModel {
           whole &&= bytes !== undefined;
           if (bytes !== undefined) hasher.update(bytes);
           this.#count('verify', file, bytes?.length ?? 0);
+          if (bytes !== undefined) free(bytes);
         }
       } finally {
         await download.stop();
@@ -231,9 +237,12 @@ export class RemoteModel {
   async #keep(file: StoredFile, place: number, index: number, bytes: Bytes, whole: boolean): Promise<void> {
     const { store } = this.#context;
     if (store === undefined) return;
-    const hash = await digest(bytes);
     const before = file.chunks[index];
-    if (whole && before?.bytes === 0 && before.sha256 !== hash) {
+    // What takes the place of a damaged chunk can be checked as a whole only.
+    const checked = before?.bytes === 0;
+    if (checked && !whole) return;
+    const hash = await digest(bytes);
+    if (checked && before.sha256 !== hash) {
       throw mismatch(`${baseName(file)} from byte ${index * this.#manifest.chunkBytes} on`, before.sha256 ?? '', hash);
     }
     const write = this.#writing.then(async () => {

@@ -45,6 +45,11 @@ export interface LoadOptions {
   kernels?: 'auto' | 'hardware' | 'software';
   /** Positions of KV cache, at most the model's own. Default 4096, or the model's own if that is less. */
   contextLength?: number;
+  /**
+   * How WebGPU keeps keys and values: `'auto'` (default) in 16 bits, in 32 where that is little; `'q8'` in 8 bits with a scale
+   * for each 32, which is half the memory and moves the logits by some percent of their norm.
+   */
+  kvCache?: 'auto' | 'q8';
   onProgress?: (progress: Progress) => void;
   /** Ends the load; what was downloaded stays stored. */
   signal?: AbortSignal;

@@ -1,5 +1,6 @@
 // The bytes of a model in the order the engine wants them: from a file or stream of the caller's, or from the store and the network.
 
+import { free } from './bytes.js';
 import { Origin } from './download/origin.js';
 import type { Fetcher } from './download/response.js';
 import { aborted, Qwen3Error } from './errors.js';
@@ -86,6 +87,7 @@ async function* blobChunks(blob: Blob, name: string, { meter, signal }: Context)
     const bytes = new Uint8Array(await blob.slice(position, position + CHUNK_BYTES).arrayBuffer());
     meter.update('upload', name, position + bytes.length, blob.size, true);
     yield bytes;
+    free(bytes);
   }
 }
 
@@ -97,6 +99,7 @@ async function* streamChunks(body: number, name: string, { meter, signal, readBo
     position += bytes.length;
     meter.update('upload', name, position, undefined, false);
     yield bytes;
+    free(bytes);
   }
 }
 

@@ -14,6 +14,9 @@ pub mod sampling;
 
 pub mod grammar;
 
+#[cfg(feature = "jinja")]
+pub mod jinja;
+
 #[cfg(feature = "gpu")]
 pub mod gpu;
 

@@ -2,8 +2,9 @@
 
 mod support;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value as Json;
 use support::Gguf;
@@ -141,6 +142,46 @@ fn logits_are_the_same_from_every_form_of_a_model_and_on_both_devices() {
         1,
     );
     assert!(complaint.contains("320"), "{complaint}");
+}
+
+#[test]
+fn logits_after_each_token_are_those_after_its_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let [model, ..] = models(folder.path());
+    let logits = |tokens: &str, each: &[&str]| {
+        let out = folder.path().join("logits");
+        let arguments = ["logits", "--model", text(&model), "--device", "cpu", "--tokens", tokens, "--out", text(&out)];
+        succeeds(&[&arguments[..], each].concat());
+        std::fs::read(out).unwrap()
+    };
+    let all = logits("1,2,3,262", &["--each"]);
+    let one_by_one: Vec<u8> =
+        ["1", "1,2", "1,2,3", "1,2,3,262"].iter().flat_map(|tokens| logits(tokens, &[])).collect();
+    let floats = |bytes: &[u8]| -> Vec<f32> {
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    };
+    assert_eq!(all.len(), 4 * 4 * 320);
+    for (a, b) in floats(&all).iter().zip(floats(&one_by_one)) {
+        assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{a} {b}");
+    }
+}
+
+#[test]
+fn tokenize_writes_the_ids_of_each_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in models(folder.path()) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_qwen3"))
+            .args(["tokenize", "--model", text(&path)])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        child.stdin.take().unwrap().write_all(b"\"ab!\"\n\"\\n<think>\"\n\"\"\n").unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        // 256 is the pair of the fixture's only merge; what spells a control token is bytes.
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "[256,33]\n[10,60,116,104,105,110,107,62]\n[]\n");
+    }
 }
 
 #[test]

@@ -77,6 +77,17 @@ fn an_f16_cache_moves_logits_by_little() {
     });
 }
 
+/// 8 bits are for who wants the room: they cost more than anything else here.
+#[test]
+fn a_q8_cache_moves_logits_by_some_percent() {
+    promises::logits_are_within(5e-2, |context| {
+        Box::new(move |config| {
+            let device = pollster::block_on(gpu::Device::open(true))?.treat_as_software(false);
+            Ok(Box::new(gpu::Sink::new(&device, config, context)?.with_kv_precision(Precision::Q8)))
+        })
+    });
+}
+
 fn cpu_sink(context: usize) -> Box<SinkFactory> {
     Box::new(move |config| Ok(Box::new(qwen3_web::cpu::Sink::new(config, context)?)))
 }

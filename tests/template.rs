@@ -71,13 +71,13 @@ fn control_pieces_do_not_depend_on_what_text_looks_like() {
             other => other.clone(),
         }
     }
-    let controls = |value: &Value, settings: &Settings| -> Vec<&'static str> {
+    let controls = |value: &Value, settings: &Settings| -> Vec<String> {
         let prompt = prompt(&messages(value).unwrap(), settings).unwrap();
         prompt
             .pieces
             .iter()
             .filter_map(|piece| match piece {
-                Piece::Control(control) => Some(*control),
+                Piece::Control(control) => Some(control.to_string()),
                 Piece::Text(_) => None,
             })
             .collect()

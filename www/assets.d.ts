@@ -8,3 +8,8 @@ declare module '*.webmanifest';
 interface ImportMeta {
   webpackContext(folder: string, options: { regExp: RegExp }): unknown;
 }
+
+declare module '*/questions.json' {
+  const questions: readonly { readonly question: string; readonly right: string }[];
+  export default questions;
+}

@@ -2,7 +2,7 @@
 
 import { Qwen3Error } from 'qwen3-web';
 import { LoadStrip } from './models/load-strip.js';
-import type { ModelLoader } from './models/loader.js';
+import { hostOf, type ModelLoader } from './models/loader.js';
 import { button, make } from './ui/dom.js';
 import { icon, type IconName } from './ui/icons.js';
 import { label, say, text, type MessageKey } from './ui/messages.js';
@@ -146,7 +146,7 @@ function modelChip(loader: ModelLoader, openModels: () => void): HTMLButtonEleme
       name.removeAttribute('data-said');
       name.textContent = state.title;
     }
-    device.textContent = state.kind === 'ready' ? (state.model.info.device === 'webgpu' ? 'WebGPU' : 'CPU') : '';
+    device.textContent = state.kind === 'connected' ? hostOf(state.source) : state.kind === 'ready' ? (state.model.info.device === 'webgpu' ? 'WebGPU' : 'CPU') : '';
   });
   return chip;
 }

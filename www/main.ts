@@ -7,14 +7,15 @@ import './offline/register.js';
 import './ui/theme.css';
 import './chat/chat.css';
 import './page.css';
-import { catalogue, diagnose, fullName, type ChatOptions, type ModelInfo, type ReplyEvent } from 'qwen3-web';
+import { diagnose, type ChatOptions, type ModelInfo, type ReplyEvent } from 'qwen3-web';
 import { BenchmarkView } from './benchmark/benchmark-view.js';
 import { ChatView } from './chat/chat-view.js';
 import { ConversationList, exportButtons } from './chat/conversation-list.js';
 import { openConversations } from './chat/conversations.js';
 import { CompareView } from './compare/compare-view.js';
-import { ModelLoader } from './models/loader.js';
+import { firstModel, ModelLoader } from './models/loader.js';
 import { acceptDrops, ModelDialog } from './models/model-dialog.js';
+import { serverForm } from './models/server.js';
 import { Frame } from './frame.js';
 import { Inspector } from './inspector/inspector.js';
 import { settingsPanel } from './settings/settings-panel.js';
@@ -40,8 +41,6 @@ declare global {
   }
 }
 
-const SUGGESTIONS = ['What is 7 × 8 + 12?', 'Solve 3x² + 5x − 2 = 0', 'A train goes 180 km in 2 hours. How fast is it?'];
-
 const settings = new SettingsStore();
 settings.watch(({ language, look }) => {
   setLanguage(language);
@@ -51,7 +50,11 @@ settings.watch(({ language, look }) => {
 const loader = new ModelLoader(() => settings.loadOptions);
 const frame = new Frame(loader, () => models.open());
 const onProblem = (error: unknown): void => frame.showProblem(error);
-const models = new ModelDialog(loader);
+const models: ModelDialog = new ModelDialog(loader, [serverForm((server) => {
+  models.element.close();
+  // Its failure shows in the loader's state.
+  loader.connect(server).catch(() => undefined);
+})]);
 document.body.append(models.element);
 acceptDrops((file) => models.choose(file));
 
@@ -68,7 +71,7 @@ const chat = new ChatView({
   onProblem,
   onReply: (events, messages, options) => void inspector.recorder.record(events, messages, options),
   welcome: welcome(loader),
-  suggestions: SUGGESTIONS,
+  suggestions: ['suggestQuadratic', 'suggestSum', 'suggestTriangle'],
   controls: [thinkingSwitch(settings)],
 });
 const conversations = new ConversationList(store, chat, () => frame.show('chat'), onProblem);
@@ -80,16 +83,18 @@ frame.addPanel('inspector', 'inspector', 'pulse', inspector.element);
 frame.addPanel('settings', 'settings', 'tune', settingsPanel(settings, () => loader.resume()));
 
 loader.watch((state) => {
-  chat.model = loader.model;
+  chat.model = loader.chatModel;
   if (state.kind === 'loading') frame.hideProblem();
 });
+
+// Where there is a keyboard one can write at once.
+if (matchMedia('(hover: hover)').matches) chat.focus();
 
 /** `?model=` a name or an address, `?device=`, and `?prompt=` to be asked as soon as the model is there. */
 const query = new URLSearchParams(location.search);
 const device = query.get('device');
 if (device === 'webgpu' || device === 'cpu' || device === 'auto') settings.set({ device });
-const [first] = catalogue;
-const ready = loader.load(query.get('model') ?? (first === undefined ? '' : fullName(first))).then((model) => model.info);
+const ready = firstModel(loader, settings, query.get('model')).then((source) => loader.load(source)).then((model) => model.info);
 
 window.qwen3Demo = {
   ready,

@@ -13,6 +13,7 @@ const PARTS = {
   webgpu: ['index.js', 'worker.js', 'engine-gpu.js', 'engine-gpu.wasm'],
   cpu: ['index.js', 'worker.js', 'engine-cpu.js', 'engine-cpu.wasm'],
   grammars: ['grammar.js', 'grammar.wasm'],
+  jinja: ['jinja.js', 'jinja.wasm'],
 };
 
 const BUDGET = new URL('sizes.json', import.meta.url);

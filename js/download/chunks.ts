@@ -1,5 +1,6 @@
 // A file fetched chunk by chunk over several connections at once, and handed out in order.
 
+import { free } from '../bytes.js';
 import { aborted } from '../errors.js';
 import { RangesIgnored, type Origin } from './origin.js';
 
@@ -19,6 +20,15 @@ export interface ChunkPlan {
   keep(index: number, bytes: Bytes, whole: boolean): Promise<void>;
   /** Called for bytes as they come. */
   onBytes(count: number): void;
+}
+
+/** A chunk on its way; one that is there already passes by and has no bytes. */
+interface Chunk {
+  bytes: Bytes | undefined;
+  /** Bytes that have come, and as many of them as are kept, since when. */
+  filled: number;
+  kept: number;
+  keptAt: number;
 }
 
 /** A chunk that takes longer than this is kept as far as it has come: that much is lost at most when the page closes. */
@@ -132,31 +142,44 @@ export class ChunkDownload {
     const to = origin.ranges === false ? undefined : Math.min((first + 1) * chunkBytes, origin.sizeBytes ?? Number.MAX_SAFE_INTEGER);
     let index = first;
     const beginning = await this.#plan.beginning(first);
-    // Chunks that are there already pass by and need no room.
-    let chunk: { bytes: Bytes | undefined; filled: number; keptAt: number } | undefined = {
-      bytes: new Uint8Array(chunkBytes), filled: beginning?.length ?? 0, keptAt: performance.now(),
-    };
+    let chunk: Chunk | undefined = { bytes: new Uint8Array(chunkBytes), filled: beginning?.length ?? 0, kept: beginning?.length ?? 0, keptAt: performance.now() };
     if (beginning !== undefined) chunk.bytes?.set(beginning);
-    for await (let piece of origin.span(first * chunkBytes + chunk.filled, to, signal)) {
-      while (piece.length > 0) {
-        chunk ??= { bytes: await this.#begin(index, signal), filled: 0, keptAt: performance.now() };
-        const { bytes, filled } = chunk;
-        const part = piece.subarray(0, chunkBytes - filled);
-        piece = piece.subarray(part.length);
-        bytes?.set(part, filled);
-        chunk.filled += part.length;
-        if (bytes !== undefined) onBytes(part.length);
-        if (chunk.filled === chunkBytes) {
-          if (bytes !== undefined) await this.#finish(index, bytes);
-          chunk = undefined;
-          index += 1;
-        } else if (bytes !== undefined && performance.now() - chunk.keptAt > KEEP_AFTER_MS) {
-          await this.#plan.keep(index, bytes.slice(0, chunk.filled), false);
-          chunk.keptAt = performance.now();
+    try {
+      for await (let piece of origin.span(first * chunkBytes + chunk.filled, to, signal)) {
+        while (piece.length > 0) {
+          chunk ??= { bytes: await this.#begin(index, signal), filled: 0, kept: 0, keptAt: performance.now() };
+          const { bytes, filled } = chunk;
+          const part = piece.subarray(0, chunkBytes - filled);
+          piece = piece.subarray(part.length);
+          bytes?.set(part, filled);
+          chunk.filled += part.length;
+          if (bytes !== undefined) onBytes(part.length);
+          if (chunk.filled === chunkBytes) {
+            if (bytes !== undefined) await this.#finish(index, bytes);
+            chunk = undefined;
+            index += 1;
+          } else if (performance.now() - chunk.keptAt > KEEP_AFTER_MS) {
+            await this.#keepBeginning(index, chunk);
+          }
         }
+        free(piece);
       }
+    } catch (error) {
+      // Paused, or the network is gone: what has come is not fetched again, unless another connection begins anew with the same chunk.
+      const ends = this.#signal.aborted || this.#failure !== undefined || !(signal.aborted || error instanceof RangesIgnored);
+      if (ends && chunk !== undefined && chunk.filled < chunkBytes) await this.#keepBeginning(index, chunk).catch(() => undefined);
+      throw error;
     }
     if (chunk?.bytes !== undefined && chunk.filled > 0) await this.#finish(index, chunk.bytes.slice(0, chunk.filled));
+  }
+
+  async #keepBeginning(index: number, chunk: Chunk): Promise<void> {
+    if (chunk.bytes === undefined || chunk.filled === chunk.kept) return;
+    const beginning = chunk.bytes.slice(0, chunk.filled);
+    await this.#plan.keep(index, beginning, false);
+    free(beginning);
+    chunk.kept = chunk.filled;
+    chunk.keptAt = performance.now();
   }
 
   /** Room for a chunk of a stream, nothing if it is there already. */

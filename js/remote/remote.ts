@@ -69,10 +69,12 @@ function withoutOldestTurn(messages: Message[]): Message[] | undefined {
 async function read(response: Response, chunks: Chunks): Promise<void> {
   if (response.body === null) return;
   if (response.headers.get('content-type')?.startsWith('application/json') === true) return chunks.take(await response.text());
-  const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
-  for await (const { data } of events) {
-    if (data === '[DONE]') return;
-    chunks.take(data);
+  // Not every browser can iterate a stream.
+  const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream()).getReader();
+  try {
+    for (let next = await events.read(); !next.done && next.value.data !== '[DONE]'; next = await events.read()) chunks.take(next.value.data);
+  } finally {
+    events.cancel().catch(() => undefined);
   }
 }
 

@@ -100,7 +100,7 @@ async function orFail<T>(work: () => Promise<T>): Promise<T> {
     const name = error instanceof DOMException ? error.name : '';
     if (name === 'QuotaExceededError') {
       const { usage = 0, quota = 0 } = await navigator.storage.estimate();
-      throw new Qwen3Error('quota-exceeded', `the browser gives this site ${quota} bytes, and ${usage} are used`, {
+      throw new Qwen3Error('quota-exceeded', `the browser refused to store more: it gives this site ${quota} bytes, it says, and ${usage} are used`, {
         hint: 'delete a stored model (listModels, deleteModel) and load again: what is stored so far is kept', cause: error,
       });
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from generate import FAMILIES, is_right, sample
+from generate import FAMILIES, Example, is_right, quadratic_thinking, sample
 from model import LAYERS, Qwen3
 from tokenizer import load
 
@@ -86,9 +86,15 @@ def test_problems(family, lang, mode, count, scale, seed="test"):
     return out
 
 
-def ask_engine(args, example, seed):
+def fits_engine(example):
+    """Whether the engine's command line can ask it: one turn, with or without a system prompt, no tools."""
+    return [m["role"] for m in example.messages if m["role"] != "system"] == ["user"] and not example.tools
+
+
+def ask_engine(args, example, seed, *options):
     """(thinking, reply, limit hit) of one problem from the native engine."""
-    command = [args.engine, "chat", "--model", args.gguf, "--device", args.device, f"--prompt={example.messages[-1]['content']}", "--seed", str(seed), "--max-tokens", str(LIMIT), "--json"]
+    command = [args.engine, "chat", "--model", args.gguf, "--device", args.device, f"--prompt={example.messages[-1]['content']}", "--seed", str(seed), "--max-tokens", str(LIMIT), "--json", *options]
+    command += [f"--system={m['content']}" for m in example.messages if m["role"] == "system"]
     if example.mode == "off":
         command.append("--no-thinking")
     events = [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]
@@ -108,6 +114,30 @@ def sample_here(model, tokenizer, examples, mode):
         formed = {"think": bool(close), "off": not close, "no_think": bool(close) and not thinking}[mode]
         rows.append((thinking, reply if formed else None, limit))
     return rows
+
+
+def conversations(args, model, tokenizer, seeds):
+    """What the first minute with the model consists of, each over several seeds: (name, example, options of the engine)."""
+    _, _, answer = quadratic_thinking(3, 5, -2, "en")
+    solve, triangle = "Solve 3x² + 5x − 2 = 0", "A triangle has angles x, 2x, 3x. What are the angles?"
+    angles = "x = 30°, so the angles are 30°, 60° and 90°."
+    user, said = (lambda text: {"role": "user", "content": text}), {"role": "assistant", "content": answer}
+    cases = [("3x² + 5x − 2 = 0", Example("quadratic", "en", [user(solve)], "", answer)),
+             ("the same in Chinese", Example("quadratic", "zh", [user("解方程 3x² + 5x − 2 = 0")], "", answer)),
+             ("the same, /no_think", Example("quadratic", "en", [user(solve + " /no_think")], "", answer, mode="no_think")),
+             ("the same, 8 tokens of thinking", Example("quadratic", "en", [user(solve)], "", answer), "--thinking-budget", "8"),
+             ("triangle x, 2x, 3x", Example("triangle", "en", [user(triangle)], "", angles)),
+             ("then: now double the larger root", Example("follow", "en", [user(solve), said, user("now double the larger root")], "", "The answer is 2/3.")),
+             ("then: the triangle", Example("follow", "en", [user(solve), said, user(triangle)], "", angles))]
+    print("| conversation | in | right | thought | answered | limit hits |\n|---|---|---|---|---|---|")
+    for name, example, *options in cases:
+        native = bool(args.engine) and fits_engine(example)
+        if options and not native:
+            continue
+        rows = [ask_engine(args, example, s, *options) for s in range(1, seeds + 1)] if native else sample_here(model, tokenizer, [example] * seeds, example.mode)
+        right, thought, answered = (sum(map(bool, v)) for v in (
+            [reply is not None and is_right(example, reply) for _, reply, _ in rows], [t for t, _, _ in rows], [r and r.strip() for _, r, _ in rows]))
+        print(f"| {name} | {'engine' if native else 'PyTorch'} | {right}/{seeds} | {thought} | {answered} | {sum(limit for _, _, limit in rows)} |", flush=True)
 
 
 def load_weights(args):
@@ -135,13 +165,18 @@ def main():
     parser.add_argument("--langs", nargs="*", default=["en", "zh"])
     parser.add_argument("--scales", nargs="*", default=["small", "middle", "full"], help="ranges of quadratic, linear and system")
     parser.add_argument("--digits", nargs="*", default=["basic", "full"], help="ranges of arithmetic: the stages of generate.py")
+    parser.add_argument("--conversations", type=int, default=0, metavar="SEEDS", help="instead of the table, the example's conversations, each for so many seeds")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--show", type=int, default=0, help="print so many wrong replies of each row")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     tokenizer, model = load(), Qwen3().eval()
-    if not args.engine:
+    if not args.engine or args.conversations:
         model.load_state_dict(load_weights(args))
+    if args.conversations:
+        conversations(args, model, tokenizer, args.conversations)
+        return
+    totals = {}
     print("| family | range | mode | language | right | accuracy | 95 % interval | thinking tokens | limit hits |\n|---|---|---|---|---|---|---|---|---|")
     for family in args.families:
         for scale in args.scales if family in ("quadratic", "linear", "system") else args.digits if family == "arithmetic" else [None]:
@@ -149,7 +184,7 @@ def main():
                 for lang in args.langs:
                     examples = test_problems(family, lang, mode, args.count, scale)
                     if args.engine:
-                        examples = [e for e in examples if len(e.messages) == 1 and not e.tools]
+                        examples = [e for e in examples if fits_engine(e)]
                     if not examples:
                         continue
                     rows = [ask_engine(args, e, i) for i, e in enumerate(examples)] if args.engine else sample_here(model, tokenizer, examples, mode)
@@ -160,7 +195,10 @@ def main():
                     n, right, (low, high) = len(examples), sum(verdicts), wilson(sum(verdicts), len(examples))
                     thought = sum(len(tokenizer.encode(thinking).ids) for thinking, _, _ in rows) / n
                     limits = sum(limit for _, _, limit in rows)
+                    totals[mode] = [a + b for a, b in zip(totals.get(mode, (0, 0, 0)), (n, right, limits))]
                     print(f"| {family} | {scale or ''} | {mode} | {lang} | {right}/{n} | {100 * right / n:.1f} % | {100 * low:.1f} to {100 * high:.1f} | {thought:.0f} | {limits} |", flush=True)
+    for mode, (n, right, limits) in totals.items():
+        print(f"\n{mode}: {right} of {n} right ({100 * right / n:.1f} %), {limits} reached the limit of {LIMIT} tokens ({100 * limits / n:.2f} %)")
 
 
 if __name__ == "__main__":

@@ -29,15 +29,15 @@ TEMPLATE = _environment.from_string(TEMPLATE_TEXT)
 # Nothing is trained on "beyond".
 SCALES = ("small", "middle", "full", "beyond")
 QUADRATIC = dict(zip(SCALES, [(9, 3, 2), (20, 5, 3), (40, 8, 4), (60, 9, 5)]))
-LINEAR = dict(zip(SCALES, [(9, 12), (14, 20), (20, 30), (99, 99)]))
-SYSTEM = dict(zip(SCALES, [(5, 9), (7, 12), (9, 15), (12, 20)]))
+LINEAR = dict(zip(SCALES, [(9, 12), (20, 30), (99, 99), (200, 200)]))
+SYSTEM = dict(zip(SCALES, [(5, 9), (9, 15), (12, 20), (15, 30)]))
 # What a stage of training draws: weights of the families, of the ranges (small, middle, full) and of 1 to 5 digit numbers.
 STAGES = {
     "basic": {"families": {"quadratic": 0.36, "linear": 0.22, "arithmetic": 0.24, "triangle": 0.06, "word": 0.04, "greet": 0.02, "able": 0.02, "other": 0.04},
               "ranges": (0.90, 0.08, 0.02, 0), "digits": (45, 45, 7, 3, 0)},
-    "full": {"families": {"quadratic": 0.30, "linear": 0.15, "arithmetic": 0.20, "system": 0.08, "triangle": 0.05, "percent": 0.03, "word": 0.05,
-                          "greet": 0.01, "able": 0.01, "other": 0.02, "tool": 0.03, "follow": 0.07},
-             "ranges": (0.38, 0.26, 0.36, 0), "digits": (24, 34, 24, 18, 0)},
+    "full": {"families": {"quadratic": 0.23, "linear": 0.22, "arithmetic": 0.16, "system": 0.18, "triangle": 0.03, "percent": 0.03, "word": 0.04,
+                          "greet": 0.01, "able": 0.01, "other": 0.02, "tool": 0.02, "follow": 0.05},
+             "ranges": (0.20, 0.30, 0.50, 0), "digits": (24, 34, 24, 18, 0)},
 }
 BEYOND = (0, 10, 20, 30, 40)  # digits of the arithmetic that is harder than anything trained on
 MODES = {"think": 0.84, "off": 0.09, "no_think": 0.04, "cut": 0.03}

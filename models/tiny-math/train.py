@@ -1,4 +1,4 @@
-"""Trains the model on the generated stream: `python train.py --steps 20000`, resumable, then `python train.py --cooldown 600`.
+"""Trains the model on the generated stream: `python train.py --steps 20000`, resumable, then `python train.py --cooldown 20`.
 
 The learning rate warms up, stays, and falls to zero over the cooldown, which may start at any checkpoint. Loss on the assistant's tokens only.
 Muon moves the matrices of the layers, Adam the embedding and the norms.
@@ -82,12 +82,45 @@ def optimizers(model, args):
     return [Muon(matrices, args.lr), torch.optim.AdamW(others, args.lr * 0.2, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
+def loss_of(model, ids, labels):
+    labels = labels.flatten()
+    learned = labels != IGNORE
+    with torch.autocast("cpu", torch.bfloat16):
+        return F.cross_entropy(model.logits(model(ids).flatten(0, 1)[learned]), labels[learned])
+
+
 def save(path, model, average, opts, state):
-    path.mkdir(exist_ok=True)
     torch.save({"model": model.state_dict(), "average": average, "optimizers": [o.state_dict() for o in opts], "state": state}, path / "last.tmp")
     (path / "last.tmp").rename(path / "last.pt")
     save_file({k: v.contiguous() for k, v in average.items()}, path / "model.safetensors", metadata={"format": "pt"})
     (path / "config.json").write_text(json.dumps(CONFIG, indent=2))
+
+
+def restore(path, model, opts):
+    """(average, state) of the last checkpoint, its weights and optimizer state put into place; None where there is none."""
+    if not (path / "last.pt").exists():
+        return None
+    saved = torch.load(path / "last.pt", weights_only=False)
+    model.load_state_dict(saved["model"])
+    for o, s in zip(opts, saved["optimizers"]):
+        o.load_state_dict(s)
+    return saved["average"], saved["state"]
+
+
+def work(args, model, pools, done):
+    """A worker: gradients of one pool after another, on the shared weights as they are when it looks. It never waits for the others,
+    so that a processor taken away from one of them for a while slows down nothing else."""
+    torch.set_num_threads(1)
+    tokenizer, mine = load(), Qwen3()
+    while True:
+        with pools.get_lock():
+            pool, pools.value = pools.value, pools.value + 1
+        for ids, labels in batches(tokenizer, args.seed, args.stage, pool, args.tokens):
+            mine.load_state_dict(model.state_dict())
+            loss = loss_of(mine, ids, labels)
+            loss.backward()
+            done.put((ids.numel(), loss.item(), [p.grad.numpy() for p in mine.parameters()]))
+            mine.zero_grad(set_to_none=True)
 
 
 def main():
@@ -97,65 +130,60 @@ def main():
     parser.add_argument("--seed", default="tiny-math")
     parser.add_argument("--stage", choices=STAGES, default="full", help="what is drawn: see generate.py")
     parser.add_argument("--steps", type=int, default=20000)
-    parser.add_argument("--cooldown", type=int, default=0, help="decay the learning rate to zero over this many steps, then stop")
+    parser.add_argument("--cooldown", type=float, default=0, metavar="MINUTES", help="decay the learning rate to zero over this time, then stop")
     parser.add_argument("--tokens", type=int, default=4096, help="tokens of a batch, padding included")
     parser.add_argument("--lr", type=float, default=0.015)
     parser.add_argument("--save-seconds", type=float, default=120)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each that compute gradients")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(1)
     torch.manual_seed(1)
-    tokenizer, model = load(), Qwen3()
+    model = Qwen3()
     if args.init:
         model.load_state_dict({k: v.float() for k, v in load_file(args.init).items()})
     opts = optimizers(model, args)
     average = {k: v.clone() for k, v in model.state_dict().items()}
-    state = {"step": 0, "pool": 0, "tokens": 0, "seconds": 0.0}
-    if (args.out / "last.pt").exists():
-        saved = torch.load(args.out / "last.pt", weights_only=False)
-        model.load_state_dict(saved["model"])
-        average, state = saved["average"], saved["state"]
-        for o, s in zip(opts, saved["optimizers"]):
-            o.load_state_dict(s)
-    begin, end = state["step"], state["step"] + args.cooldown if args.cooldown else args.steps
+    average, state = restore(args.out, model, opts) or (average, {"step": 0, "pool": 0, "tokens": 0, "seconds": 0.0})
     args.out.mkdir(exist_ok=True)
     log = open(args.out / "loss.jsonl", "a", buffering=1)
-    @torch.compile(dynamic=True)
-    def loss_of(ids, labels):
-        return F.cross_entropy(model.logits(model(ids).flatten(0, 1)), labels.flatten(), ignore_index=IGNORE)
-
-    bar, last_save, losses = tqdm(total=end, initial=begin, mininterval=10), time.time(), []
-    while state["step"] < end:
-        for ids, labels in batches(tokenizer, args.seed, args.stage, state["pool"], args.tokens):
-            started, step = time.time(), state["step"]
-            rate = min(1, (step + 1) / 100) * ((end - step) / args.cooldown if args.cooldown else 1)
-            for o, lr in zip(opts, (args.lr, args.lr * 0.2)):
-                o.param_groups[0]["lr"] = lr * rate
-            with torch.autocast("cpu", torch.bfloat16):
-                loss = loss_of(ids, labels)
-            loss.backward()
-            for o in opts:
-                o.step()
-                o.zero_grad(set_to_none=True)
-            state["step"] += 1
-            decay = COOLDOWN_AVERAGE if args.cooldown else min(AVERAGE, 1 - 1 / (state["step"] + 1))
-            torch._foreach_lerp_(list(average.values()), [v.detach() for v in model.state_dict().values()], 1 - decay)
-            state["tokens"] += int(ids.numel())
-            state["seconds"] += time.time() - started
-            losses.append(loss.item())
-            bar.update(1)
-            if state["step"] % 20 == 0:
-                mean = sum(losses) / len(losses)
-                losses = []
-                bar.set_description(f"loss {mean:.4f} {state['tokens'] / state['seconds'] / 1e3:.1f} k tokens/s")
-                log.write(json.dumps({**state, "loss": round(mean, 5), "rate": rate}) + "\n")
-            if time.time() - last_save > args.save_seconds:
-                save(args.out, model, average, opts, state)
-                last_save = time.time()
-            if state["step"] >= end:
-                break
-        state["pool"] += 1
+    model.share_memory()
+    context = torch.multiprocessing.get_context("spawn")
+    pools, done = context.Value("q", state["pool"]), context.Queue(1)
+    workers = [context.Process(target=work, args=(args, model, pools, done), daemon=True) for _ in range(args.workers)]
+    for w in workers:
+        w.start()
+    last_save, losses, started = time.time(), [], time.time()
+    bar, first = tqdm(total=None if args.cooldown else args.steps, initial=state["step"], mininterval=10), 0.0
+    while args.cooldown or state["step"] < args.steps:
+        (tokens, loss, gradients), step = done.get(), state["step"]
+        first = first or time.time()
+        rate = min(1, (step + 1) / 100) * (1 - (time.time() - first) / 60 / args.cooldown if args.cooldown else 1)
+        if rate <= 0:
+            break
+        for p, g in zip(model.parameters(), gradients):
+            p.grad = torch.from_numpy(g)
+        for o, lr in zip(opts, (args.lr, args.lr * 0.2)):
+            o.param_groups[0]["lr"] = lr * rate
+            o.step()
+        state["step"], state["pool"] = step + 1, pools.value
+        decay = COOLDOWN_AVERAGE if args.cooldown else min(AVERAGE, 1 - 1 / (state["step"] + 1))
+        torch._foreach_lerp_(list(average.values()), [v.detach() for v in model.state_dict().values()], 1 - decay)
+        state["tokens"] += tokens
+        state["seconds"] += time.time() - started
+        started = time.time()
+        losses.append(loss)
+        bar.update(1)
+        if state["step"] % 20 == 0:
+            mean = sum(losses) / len(losses)
+            losses = []
+            bar.set_description(f"loss {mean:.4f} {state['tokens'] / state['seconds'] / 1e3:.1f} k tokens/s")
+            log.write(json.dumps({**state, "loss": round(mean, 5), "rate": rate}) + "\n")
+        if time.time() - last_save > args.save_seconds:
+            save(args.out, model, average, opts, state)
+            last_save = time.time()
     save(args.out, model, average, opts, state)
+    for w in workers:
+        w.terminate()
 
 
 if __name__ == "__main__":

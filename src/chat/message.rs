@@ -32,7 +32,8 @@ pub struct ToolCall {
 }
 
 /// One message of a conversation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
@@ -42,17 +43,19 @@ pub struct Message {
     pub thinking: Option<String>,
     /// Tools an assistant called.
     pub tool_calls: Vec<ToolCall>,
+    /// The call that a tool's result answers.
+    pub tool_call_id: Option<String>,
 }
 
 impl Message {
     /// A message that says `content`.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into(), thinking: None, tool_calls: Vec::new() }
+        Self { role, content: content.into(), thinking: None, tool_calls: Vec::new(), tool_call_id: None }
     }
 }
 
-/// Reads `messages`: a non-empty array of `{ role, content, thinking?, toolCalls? }`. The OpenAI spellings
-/// (`reasoning_content`, `reasoning`, `tool_calls`, text parts as content) are understood too; other fields are left
+/// Reads `messages`: a non-empty array of `{ role, content, thinking?, toolCalls?, toolCallId? }`. The OpenAI spellings
+/// (`reasoning_content`, `reasoning`, `tool_calls`, `tool_call_id`, text parts as content) are understood too; other fields are left
 /// alone. `invalid-argument` naming the place otherwise.
 pub fn messages(value: &Value) -> Result<Vec<Message>> {
     let Value::Array(list) = value else {
@@ -91,7 +94,10 @@ fn message(value: &Value, place: &str) -> Result<Message> {
             return Err(Error::invalid(format!("{place}.toolCalls: expected an array, got {}", kind_of(other))));
         }
     };
-    Ok(Message { role, content: content(fields.get("content"), &format!("{place}.content"))?, thinking, tool_calls })
+    let tool_call_id = first(fields, &["toolCallId", "tool_call_id"]);
+    let tool_call_id = tool_call_id.map(|value| text(value, &format!("{place}.toolCallId"))).transpose()?;
+    let content = content(fields.get("content"), &format!("{place}.content"))?;
+    Ok(Message { role, content, thinking, tool_calls, tool_call_id })
 }
 
 /// A string, nothing, or OpenAI's list of text parts.

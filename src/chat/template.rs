@@ -1,6 +1,9 @@
 //! Qwen3's chat template as prompt pieces. Their concatenation is, byte for byte, what the official Jinja template
 //! gives; control pieces are only where the template itself wrote them, so that text cannot forge a turn.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::json::dumps;
@@ -9,10 +12,11 @@ use super::reply::Start;
 use crate::error::{Error, Result};
 
 /// A stretch of a prompt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Piece {
     /// A control token by its text.
-    Control(&'static str),
+    Control(Cow<'static, str>),
     /// Text, whatever it looks like.
     Text(String),
 }
@@ -36,7 +40,8 @@ const TOOLS_AFTER: &str = "\n</tools>\n\nFor each function call, return a json o
     <args-json-object>}\n</tool_call><|im_end|>\n";
 
 /// What the template is given besides the messages.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Settings {
     /// Tools the model may call, as JSON objects of OpenAI's shape.
     pub tools: Vec<Value>,
@@ -55,8 +60,35 @@ impl Default for Settings {
     }
 }
 
+/// The template that a model's file carries, and what it is run with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Carried {
+    /// Jinja.
+    pub source: String,
+    /// The text of the token that begins a text, where the model has one.
+    pub bos_token: Option<String>,
+    /// The text of the token that ends a reply.
+    pub eos_token: Option<String>,
+    /// The texts of all added tokens.
+    pub controls: Vec<String>,
+}
+
+impl Carried {
+    /// Whether the template is Qwen3's, which [`prompt`] is: the one with the hard switch for thinking.
+    pub fn is_qwen3(&self) -> bool {
+        ["<|im_start|>", "last_query_index", "enable_thinking is false"].iter().all(|mark| self.source.contains(mark))
+    }
+}
+
+/// What makes prompts of conversations, as [`prompt`] does.
+pub trait Render {
+    /// Renders a conversation. `invalid-argument` for one that the template refuses.
+    fn prompt(&self, messages: &[Message], settings: &Settings) -> Result<Prompt>;
+}
+
 /// A prompt and the state its reply starts in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
     /// In order; neighbours may both be text.
     pub pieces: Vec<Piece>,
@@ -70,7 +102,7 @@ impl Prompt {
         self.pieces
             .iter()
             .map(|piece| match piece {
-                Piece::Control(control) => control,
+                Piece::Control(control) => control.as_ref(),
                 Piece::Text(text) => text.as_str(),
             })
             .collect()
@@ -82,7 +114,7 @@ impl Prompt {
             CONTROLS.iter().filter_map(|&control| Some((text.find(control)?, control))).min_by_key(|&(at, _)| at)
         {
             self.content(&text[..at]);
-            self.pieces.push(Piece::Control(control));
+            self.pieces.push(Piece::Control(control.into()));
             text = &text[at + control.len()..];
         }
         self.content(text);

@@ -86,6 +86,14 @@ impl Metadata {
         })
     }
 
+    /// A truth value.
+    pub fn find_bool(&self, key: &str) -> Result<Option<bool>> {
+        self.find(key, "a boolean", |value| match value {
+            Value::Bool(truth) => Some(*truth),
+            _ => None,
+        })
+    }
+
     /// A string.
     pub fn find_str(&self, key: &str) -> Result<Option<&str>> {
         self.find(key, "a string", |value| match value {
@@ -98,6 +106,12 @@ impl Metadata {
     pub fn take_strings(&mut self, key: &str) -> Result<Option<Vec<String>>> {
         self.find(key, "an array of strings", |value| matches!(value, Value::Strings(_)).then_some(()))?;
         Ok(self.0.remove(key).map(|value| if let Value::Strings(strings) = value { strings } else { Vec::new() }))
+    }
+
+    /// Takes an array of numbers out.
+    pub fn take_floats(&mut self, key: &str) -> Result<Option<Vec<f32>>> {
+        self.find(key, "an array of floats", |value| matches!(value, Value::Floats(_)).then_some(()))?;
+        Ok(self.0.remove(key).map(|value| if let Value::Floats(floats) = value { floats } else { Vec::new() }))
     }
 
     /// Takes an array of integers out.

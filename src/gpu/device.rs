@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use futures_channel::oneshot;
 
+use super::kernels::WORKGROUP;
+use super::kernels::guess::GUESSES;
 use super::shader::{Defines, expand};
+use super::state::SLOTS;
 use crate::error::{Error, ErrorKind, Result};
 
 /// An opened device. Clones share it.
@@ -19,12 +22,32 @@ pub struct Device {
     pub description: String,
     /// A CPU pretending to be a GPU: kernels without barriers are chosen for it.
     pub software: bool,
+    /// The kernels to run where there is a choice.
+    pub(super) variant: Variant,
+    /// Shaders go to a browser: they must name what they use beyond the core.
+    in_browser: bool,
     pipelines: Rc<RefCell<HashMap<String, wgpu::ComputePipeline>>>,
     /// Read-back buffers that are free again, by size.
     spare: Rc<RefCell<HashMap<usize, Vec<wgpu::Buffer>>>>,
     /// The first failure that no call was there to receive.
     failure: Arc<Mutex<Option<Error>>>,
     _memory: Rc<Memory>,
+}
+
+/// Kernels that compute the same bits, of which an adapter may be faster with one or another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// Lanes add up by subgroup operations instead of through workgroup memory.
+    pub subgroups: bool,
+    /// Threads of a workgroup of a matrix product: a power of two, at least a team.
+    pub workgroup: u32,
+}
+
+impl Default for Variant {
+    /// What runs everywhere.
+    fn default() -> Self {
+        Self { subgroups: false, workgroup: WORKGROUP }
+    }
 }
 
 /// Gives back all the device's memory with its last clone, and does not wait for a garbage collector.
@@ -84,8 +107,12 @@ impl Device {
         if software && !accept_software {
             return Err(unavailable(format!("the only WebGPU adapter is software ({description})")));
         }
-        let descriptor =
-            wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..wgpu::DeviceDescriptor::default() };
+        let descriptor = wgpu::DeviceDescriptor {
+            required_limits: adapter.limits(),
+            // In a browser the page asks for them: wgpu does not know them there.
+            required_features: adapter.features() & wgpu::Features::SUBGROUP,
+            ..wgpu::DeviceDescriptor::default()
+        };
         let (raw, queue) = adapter
             .request_device(&descriptor)
             .await
@@ -106,7 +133,9 @@ impl Device {
         raw.on_uncaptured_error(Arc::new(move |error| report(device_error(error))));
         let _memory = Rc::new(Memory(raw.clone()));
         let (pipelines, spare) = (Rc::default(), Rc::default());
-        Ok(Self { raw, queue, description, software, pipelines, spare, failure, _memory })
+        let in_browser = info.backend == wgpu::Backend::BrowserWebGpu;
+        let variant = Variant::default();
+        Ok(Self { raw, queue, description, software, variant, in_browser, pipelines, spare, failure, _memory })
     }
 
     /// The limits the device was opened with.
@@ -118,6 +147,18 @@ impl Device {
     #[must_use]
     pub fn treat_as_software(mut self, software: bool) -> Self {
         self.software = software;
+        self
+    }
+
+    /// The kernels that were chosen, as a text for [`super::tuned`].
+    pub fn variant(&self) -> String {
+        self.variant.to_string()
+    }
+
+    /// The same device with other kernels.
+    #[must_use]
+    pub(super) fn with_variant(mut self, variant: Variant) -> Self {
+        self.variant = variant;
         self
     }
 
@@ -146,7 +187,9 @@ impl Device {
 
     /// The pipeline of a kernel's variant, built once.
     pub(super) fn pipeline(&self, kernel: &str, defines: Defines) -> Result<wgpu::ComputePipeline> {
-        let source = expand(kernel, &defines.or("ADVANCES", "0"))?;
+        let defines = defines.or("ADVANCES", 0).or("PREFILL", 0).or("SUBGROUPS", 0).or("LAST", 0);
+        let defines = defines.set("SLOTS", SLOTS).set("GUESSES", GUESSES);
+        let source = expand(kernel, &defines.flag("IN_BROWSER", self.in_browser))?;
         if let Some(pipeline) = self.pipelines.borrow().get(&source) {
             return Ok(pipeline.clone());
         }
@@ -287,8 +330,13 @@ pub struct Readback {
 
 /// Encodes the dispatches of a step of `tokens` tokens into one compute pass.
 pub fn encode<'a>(encoder: &mut wgpu::CommandEncoder, tokens: u32, dispatches: impl IntoIterator<Item = &'a Dispatch>) {
+    encode_each(encoder, dispatches.into_iter().map(|dispatch| (dispatch, tokens)));
+}
+
+/// The same, where each dispatch has its own number of tokens.
+pub fn encode_each<'a>(encoder: &mut wgpu::CommandEncoder, dispatches: impl Iterator<Item = (&'a Dispatch, u32)>) {
     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-    for dispatch in dispatches {
+    for (dispatch, tokens) in dispatches {
         let mut grid = dispatch.grid;
         if let Some((axis, each)) = dispatch.tokens {
             grid[axis] = tokens.div_ceil(each);

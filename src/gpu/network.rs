@@ -1,374 +1,253 @@
-//! The network as lists of dispatches over static bindings: one list for a decode step, one for a chunk of a prefill.
+//! The network as lists of dispatches over static bindings: one list for a decode step of so many sequences, one for a chunk
+//! of a prefill.
 
-use bytemuck::{Pod, Zeroable};
+use std::cell::OnceCell;
 
-use super::device::{Device, Dispatch};
-use super::kernels::attention::{Attention, Precision, splits};
+use super::device::Dispatch;
+use super::frame::{Frame, Layer, Steps};
+use super::kernels::attention::{Attention, Precision, Step};
 use super::kernels::embed::Embed;
-use super::kernels::linear::{Input, Linear, Output, padded_tokens, swiglu};
-use super::kernels::norm::Norm;
-use super::kernels::sampler::{self, SamplerBuffers};
+use super::kernels::guess;
+use super::kernels::linear::{Columns, WIDTHS};
+use super::kernels::sampler;
 use super::kv_cache::KvCache;
 use super::weights::Matrix;
 use crate::error::Result;
 use crate::formats::DType;
-use crate::model::Config;
 
-/// The most tokens of one chunk of a prefill.
-pub const CHUNK: usize = 64;
-
-/// What a step works on, as `state.wgsl` declares it.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-pub struct State {
-    /// Position of the step's first token.
-    pub pos: u32,
-    /// Tokens of the step.
-    pub count: u32,
-    /// The token to take in (decode); after sampling, the drawn one.
-    pub token: u32,
-    /// Not 0: the reply has ended.
-    pub done: u32,
-    /// Tokens drawn so far.
-    pub step: u32,
+/// What one reading of the weights does for some of a step's columns.
+struct Pass {
+    layers: Vec<Steps>,
+    head: Vec<Dispatch>,
 }
 
-/// Projections of one input: one matrix where possible, so that they share a dispatch.
-pub enum Projection {
-    /// The rows of all of them.
-    Fused(Matrix),
-    /// Different types, or too large for one binding.
-    Apart(Vec<Matrix>),
+/// A layer and what it does in a prefill and for one column.
+pub struct Built {
+    layer: Layer,
+    prefill: Steps,
+    alone: Steps,
 }
 
-/// The weights of one transformer block.
-pub struct Layer {
+impl Built {
+    /// The layer in its frame.
+    pub fn new(frame: &Frame, layer: Layer) -> Result<Self> {
+        let (prefill, alone) = (frame.layer(&layer, Columns::Tokens)?, frame.layer(&layer, Columns::Sequences(1))?);
+        Ok(Self { layer, prefill, alone })
+    }
+}
+
+/// The weights before and after the layers.
+pub struct Ends {
+    /// `[vocab][hidden]`
+    pub embedding: Matrix,
     /// `[hidden]`
-    pub attention_norm: wgpu::Buffer,
-    /// Query, key and value.
-    pub qkv: Projection,
-    /// See [`Attention::vectors`].
-    pub head_vectors: Option<wgpu::Buffer>,
-    /// Positions back to which it sees.
-    pub window: Option<usize>,
-    /// Attention's output.
-    pub output: Matrix,
-    /// `[hidden]`
-    pub feed_forward_norm: wgpu::Buffer,
-    /// Gate and up.
-    pub gate_up: Projection,
-    /// Down.
-    pub down: Matrix,
+    pub final_norm: wgpu::Buffer,
+    /// `[vocab][hidden]`, where it is not the embedding.
+    pub untied_head: Option<Matrix>,
 }
 
-/// The activations of a step, `[token][…]` each.
-struct Activations {
-    tokens: wgpu::Buffer,
-    x: wgpu::Buffer,
-    normed: wgpu::Buffer,
-    qkv: wgpu::Buffer,
-    attended: wgpu::Buffer,
-    softmax: wgpu::Buffer,
-    inner: wgpu::Buffer,
-    up: wgpu::Buffer,
+impl Ends {
+    fn head(&self) -> &Matrix {
+        self.untied_head.as_ref().unwrap_or(&self.embedding)
+    }
 }
 
-/// The dispatches of one layer around its attention, which belongs to a sequence.
-struct Steps {
-    before: Vec<Dispatch>,
-    after: Vec<Dispatch>,
-}
-
-/// A model on a device, without any sequence.
+/// A model on a device, without its cache.
 pub struct Network {
-    pub(super) device: Device,
-    pub(super) config: Config,
-    pub(super) context_length: usize,
+    pub(super) frame: Frame,
     pub(super) quantization: DType,
     pub(super) precision: Precision,
     pub(super) weight_bytes: u64,
-    pub(super) state: wgpu::Buffer,
-    pub(super) logits: wgpu::Buffer,
-    pub(super) sampler: SamplerBuffers,
+    ends: Ends,
     layers: Vec<Layer>,
-    activations: Activations,
-    rope: wgpu::Buffer,
     decode_embed: Vec<Dispatch>,
-    decode: Vec<Steps>,
+    /// By place in [`WIDTHS`]; more than one column is seldom wanted, and compiled when it is.
+    decode: [OnceCell<Pass>; WIDTHS.len()],
     prefill_embed: Vec<Dispatch>,
     prefill: Vec<Steps>,
-    head: Vec<Dispatch>,
+    /// Draws from the logits, then guesses.
     sample: Vec<Dispatch>,
+    /// Draws from the last column's logits; like all that only guesses need, built when the first is tried.
+    sample_last: OnceCell<Vec<Dispatch>>,
 }
 
-/// The attention of one sequence, by layer.
-pub struct SequenceSteps {
+/// The attention over a cache, by layer.
+pub struct AttentionSteps {
     decode: Vec<Vec<Dispatch>>,
+    last_guess: OnceCell<Vec<Vec<Dispatch>>>,
     prefill: Vec<Vec<Dispatch>>,
 }
 
 impl Network {
-    /// Builds every dispatch that does not depend on a sequence.
-    #[expect(clippy::too_many_arguments, reason = "each is one part of the model, named at the only call")]
-    pub fn new(
-        device: Device,
-        config: Config,
-        context_length: usize,
-        quantization: DType,
-        precision: Precision,
-        embedding: Matrix,
-        layers: Vec<Layer>,
-        final_norm: wgpu::Buffer,
-        untied_head: Option<Matrix>,
-    ) -> Result<Self> {
-        let tokens = padded_tokens(CHUNK);
-        let (attention, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
-        let floats = |label: &str, count: usize| device.storage(label, count * 4);
-        let activations = Activations {
-            tokens: floats("tokens", tokens),
-            x: floats("x", tokens * config.hidden),
-            normed: floats("normed", tokens * config.hidden),
-            qkv: floats("qkv", tokens * (attention + 2 * kv)),
-            attended: floats("attended", attention * tokens.max(splits(&device) as usize)),
-            softmax: floats("softmax", config.heads * splits(&device) as usize * 2),
-            inner: floats("inner", tokens * config.intermediate),
-            up: floats("up", tokens * config.intermediate),
-        };
-        let state = device.storage("state", size_of::<State>());
-        // Whole groups of rows are written, so the logits have room for the last one.
-        let logits = floats("logits", config.vocab.next_multiple_of(4));
-        let rope = device.storage_of("rope", &config.rope.table(config.head_dim, 0..context_length));
-        let sampler = SamplerBuffers::new(&device, config.vocab);
-        let head_matrix = untied_head.as_ref().unwrap_or(&embedding);
-        let head = Linear {
-            matrix: head_matrix,
-            input: Input::Norm { x: &activations.x, weight: &final_norm, eps: config.rms_eps },
-            output: Output::Store,
-            y: &logits,
-            y_columns: config.vocab.next_multiple_of(4),
-            y_offset: 0,
-            prefill: false,
-            state: &state,
-        }
-        .dispatches(&device)?;
-        let build = Builder { device: &device, config: &config, activations: &activations, state: &state };
-        let decode = layers.iter().map(|layer| build.layer(layer, false)).collect::<Result<Vec<_>>>()?;
-        let prefill = layers.iter().map(|layer| build.layer(layer, true)).collect::<Result<Vec<_>>>()?;
-        let embed = |tokens| Embed { matrix: &embedding, tokens, x: &activations.x, state: &state }.dispatches(&device);
+    /// Puts the parts of a model together.
+    pub fn new(frame: Frame, built: Vec<Built>, ends: Ends, quantization: DType, precision: Precision) -> Result<Self> {
+        let Frame { device, activations, sampler, .. } = &frame;
+        let state = &frame.state.buffer;
+        let embed = |tokens| Embed { matrix: &ends.embedding, tokens, x: &activations.x, state }.dispatches(device);
         let (decode_embed, prefill_embed) = (embed(None)?, embed(Some(&activations.tokens))?);
-        let sample = sampler::dispatches(&device, config.vocab, &logits, &sampler, &state)?;
-        let matrices = layers.iter().flat_map(|layer| {
+        let mut sample = sampler::dispatches(device, &activations.logits, sampler, state, false)?;
+        sample.push(guess::dispatch(device, frame.context_length, &sampler.text, state)?);
+        let head = frame.head(ends.head(), &ends.final_norm, Columns::Sequences(1))?;
+        let (mut layers, mut prefill, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+        for built in built {
+            layers.push(built.layer);
+            prefill.push(built.prefill);
+            alone.push(built.alone);
+        }
+        let matrices = layers.iter().flat_map(|layer: &Layer| {
             [&layer.output, &layer.down].into_iter().chain(layer.qkv.matrices()).chain(layer.gate_up.matrices())
         });
-        let weight_bytes = matrices.chain([&embedding]).chain(&untied_head).map(Matrix::bytes).sum();
+        let weight_bytes = matrices.chain([&ends.embedding]).chain(&ends.untied_head).map(Matrix::bytes).sum();
+        let decode = [OnceCell::from(Pass { layers: alone, head }), OnceCell::new(), OnceCell::new(), OnceCell::new()];
         Ok(Self {
-            device,
-            config,
-            context_length,
+            frame,
             quantization,
             precision,
             weight_bytes,
-            state,
-            logits,
-            sampler,
+            ends,
             layers,
-            activations,
-            rope,
             decode_embed,
             decode,
             prefill_embed,
             prefill,
-            head,
             sample,
+            sample_last: OnceCell::new(),
         })
     }
 
-    /// The dispatches that bind a sequence's cache.
-    pub fn sequence_steps(&self, cache: &KvCache) -> Result<SequenceSteps> {
-        let attention = |prefill: bool| {
-            let one = |(layer, (keys, values)): (&Layer, &(wgpu::Buffer, wgpu::Buffer))| {
-                Attention {
-                    config: &self.config,
-                    qkv: &self.activations.qkv,
-                    vectors: layer.head_vectors.as_ref(),
-                    window: layer.window,
-                    rope: &self.rope,
-                    precision: cache.precision,
-                    keys,
-                    values,
-                    y: &self.activations.attended,
-                    softmax: &self.activations.softmax,
-                    state: &self.state,
-                }
-                .dispatches(&self.device, prefill)
-            };
-            self.layers.iter().zip(&cache.layers).map(one).collect::<Result<Vec<_>>>()
+    /// What decode steps of so many columns run, built when first asked for.
+    fn pass(&self, columns: usize) -> Result<&Pass> {
+        let place = WIDTHS.iter().position(|width| *width as usize >= columns).unwrap_or(WIDTHS.len() - 1);
+        once(&self.decode[place], || {
+            let columns = Columns::Sequences(WIDTHS[place]);
+            let layers =
+                self.layers.iter().map(|layer| self.frame.layer(layer, columns)).collect::<Result<Vec<_>>>()?;
+            let head = self.frame.head(self.ends.head(), &self.ends.final_norm, columns)?;
+            Ok(Pass { layers, head })
+        })
+    }
+
+    /// The dispatches that bind the cache.
+    pub fn attention_steps(&self, cache: &KvCache) -> Result<AttentionSteps> {
+        let (decode, prefill) = (self.attention(cache, Step::Decode)?, self.attention(cache, Step::Prefill)?);
+        Ok(AttentionSteps { decode, last_guess: OnceCell::new(), prefill })
+    }
+
+    fn attention(&self, cache: &KvCache, step: Step) -> Result<Vec<Vec<Dispatch>>> {
+        let Frame { device, config, activations, state, rope, .. } = &self.frame;
+        let one = |(layer, (keys, values)): (&Layer, &(wgpu::Buffer, wgpu::Buffer))| {
+            Attention {
+                config,
+                qkv: &activations.qkv,
+                vectors: layer.head_vectors.as_ref(),
+                window: layer.window,
+                rope,
+                precision: cache.precision,
+                pages: state.pages,
+                keys,
+                values,
+                y: &activations.attended,
+                softmax: &activations.softmax,
+                state: &state.buffer,
+            }
+            .dispatches(device, step)
         };
-        Ok(SequenceSteps { decode: attention(false)?, prefill: attention(true)? })
+        self.layers.iter().zip(&cache.layers).map(one).collect()
     }
 
-    /// A decode step: the state's token in, the next one drawn.
-    pub fn decode_step<'a>(&'a self, sequence: &'a SequenceSteps) -> impl Iterator<Item = &'a Dispatch> {
-        let layers = self.decode.iter().zip(&sequence.decode);
-        self.decode_embed.iter().chain(layers.flat_map(chain)).chain(&self.head).chain(&self.sample)
+    /// A decode step of so many sequences, to their logits: the state's tokens in.
+    pub fn forward_step<'a>(
+        &'a self,
+        columns: usize,
+        attention: &'a AttentionSteps,
+    ) -> Result<impl Iterator<Item = &'a Dispatch>> {
+        let pass = self.pass(columns)?;
+        let layers = pass.layers.iter().zip(&attention.decode);
+        Ok(self.decode_embed.iter().chain(layers.flat_map(chain)).chain(&pass.head))
     }
 
-    /// A decode step that ends at the logits.
-    pub fn forward_step<'a>(&'a self, sequence: &'a SequenceSteps) -> impl Iterator<Item = &'a Dispatch> {
-        let layers = self.decode.iter().zip(&sequence.decode);
-        self.decode_embed.iter().chain(layers.flat_map(chain)).chain(&self.head)
+    /// A decode step of one sequence and guesses of what comes after its token, to the last draw: each dispatch with the
+    /// columns that it is for.
+    pub fn guess_step<'a>(
+        &'a self,
+        columns: usize,
+        attention: &'a AttentionSteps,
+        cache: &KvCache,
+    ) -> Result<impl Iterator<Item = (&'a Dispatch, u32)>> {
+        let columns = columns as u32;
+        let each = move |dispatches: &'a [Dispatch]| {
+            (1..=columns).flat_map(move |last| dispatches.iter().map(move |dispatch| (dispatch, last)))
+        };
+        let all = move |dispatches: &'a [Dispatch]| dispatches.iter().map(move |dispatch| (dispatch, columns));
+        // Without the fused kernel all keys are there before any guess attends.
+        let at_once = self.frame.device.software;
+        let one_by_one = once(&attention.last_guess, || match at_once {
+            true => Ok(self.layers.iter().map(|_| Vec::new()).collect()),
+            false => self.attention(cache, Step::LastGuess),
+        })?;
+        let sample_last = once(&self.sample_last, || {
+            let Frame { device, activations, sampler, state, .. } = &self.frame;
+            sampler::dispatches(device, &activations.logits, sampler, &state.buffer, true)
+        })?;
+        let pass = self.pass(columns as usize)?;
+        let layers = pass.layers.iter().enumerate().flat_map(move |(layer, steps)| {
+            let together: &[Dispatch] = if at_once { &attention.decode[layer] } else { &[] };
+            all(&steps.before).chain(all(together)).chain(each(&one_by_one[layer])).chain(all(&steps.after))
+        });
+        let guess = self.sample.last().map(|dispatch| (dispatch, 1));
+        Ok(all(&self.decode_embed).chain(layers).chain(all(&pass.head)).chain(each(sample_last)).chain(guess))
     }
 
-    /// A chunk of a prefill, without logits.
-    pub fn prefill_step<'a>(&'a self, sequence: &'a SequenceSteps) -> impl Iterator<Item = &'a Dispatch> {
-        let layers = self.prefill.iter().zip(&sequence.prefill);
-        self.prefill_embed.iter().chain(layers.flat_map(chain))
+    /// A chunk of a prefill, without logits: the embedding, then layer by layer.
+    pub fn prefill_step<'a>(&'a self, attention: &'a AttentionSteps) -> impl Iterator<Item = Vec<&'a Dispatch>> {
+        let layers = self.prefill.iter().zip(&attention.prefill).map(|layer| chain(layer).collect());
+        std::iter::once(self.prefill_embed.iter().collect()).chain(layers)
     }
 
     /// The head over the first row of x.
-    pub fn head_step(&self) -> impl Iterator<Item = &Dispatch> {
-        self.head.iter()
+    pub fn head_step(&self) -> Result<impl Iterator<Item = &Dispatch>> {
+        Ok(self.pass(1)?.head.iter())
     }
 
-    /// Draws from the logits there are.
+    /// Draws from the logits there are, and guesses what comes then.
     pub fn sample_step(&self) -> impl Iterator<Item = &Dispatch> {
         self.sample.iter()
     }
 
+    /// The logits of a step's columns: `[column][padded vocab]`.
+    pub fn logits(&self) -> &wgpu::Buffer {
+        &self.frame.activations.logits
+    }
+
     /// Writes the tokens of a chunk.
     pub fn write_tokens(&self, tokens: &[u32]) {
-        self.device.queue.write_buffer(&self.activations.tokens, 0, bytemuck::cast_slice(tokens));
+        self.frame.device.queue.write_buffer(&self.frame.activations.tokens, 0, bytemuck::cast_slice(tokens));
     }
 
-    /// Writes the state.
-    pub fn write_state(&self, state: State) {
-        self.device.queue.write_buffer(&self.state, 0, bytemuck::bytes_of(&state));
+    /// Keeps row `index` of x, the last of a slot's prefill.
+    pub fn keep(&self, encoder: &mut wgpu::CommandEncoder, index: usize, slot: usize) {
+        let Frame { activations, kept, config, .. } = &self.frame;
+        let bytes = (config.hidden * 4) as u64;
+        encoder.copy_buffer_to_buffer(&activations.x, index as u64 * bytes, kept, slot as u64 * bytes, bytes);
     }
 
-    /// Moves token `index` of x to where the head reads it.
-    pub fn keep_token(&self, encoder: &mut wgpu::CommandEncoder, index: usize) {
-        let bytes = (self.config.hidden * 4) as u64;
-        if index > 0 {
-            let (from, to) = (&self.activations.x, &self.activations.normed);
-            encoder.copy_buffer_to_buffer(from, index as u64 * bytes, to, 0, bytes);
-            encoder.copy_buffer_to_buffer(to, 0, from, 0, bytes);
-        }
+    /// Makes what was kept the first row of x.
+    pub fn recall(&self, encoder: &mut wgpu::CommandEncoder, slot: usize) {
+        let Frame { activations, kept, config, .. } = &self.frame;
+        let bytes = (config.hidden * 4) as u64;
+        encoder.copy_buffer_to_buffer(kept, slot as u64 * bytes, &activations.x, 0, bytes);
     }
+}
+
+/// What a cell holds, made if it holds nothing.
+fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    if let Some(made) = cell.get() {
+        return Ok(made);
+    }
+    let made = make()?;
+    Ok(cell.get_or_init(|| made))
 }
 
 fn chain<'a>((steps, attention): (&'a Steps, &'a Vec<Dispatch>)) -> impl Iterator<Item = &'a Dispatch> {
     steps.before.iter().chain(attention).chain(&steps.after)
-}
-
-impl Projection {
-    fn matrices(&self) -> &[Matrix] {
-        match self {
-            Self::Fused(matrix) => std::slice::from_ref(matrix),
-            Self::Apart(parts) => parts,
-        }
-    }
-}
-
-/// Builds the dispatches of a layer.
-struct Builder<'a> {
-    device: &'a Device,
-    config: &'a Config,
-    activations: &'a Activations,
-    state: &'a wgpu::Buffer,
-}
-
-impl Builder<'_> {
-    fn layer(&self, layer: &Layer, prefill: bool) -> Result<Steps> {
-        let (config, at) = (self.config, self.activations);
-        let attention = config.heads * config.head_dim;
-        let mut before = Vec::new();
-        let input = self.normed(&layer.attention_norm, prefill, &mut before)?;
-        let qkv_columns = attention + 2 * config.kv_heads * config.head_dim;
-        self.project(&layer.qkv, input, &at.qkv, qkv_columns, prefill, &mut before)?;
-
-        let fused = !prefill && !self.device.software;
-        let merged = if fused {
-            let splits = splits(self.device);
-            Input::Combine { partials: &at.attended, softmax: &at.softmax, head_dim: config.head_dim, splits }
-        } else {
-            Input::Plain(&at.attended)
-        };
-        let residual = |matrix, input| Linear {
-            matrix,
-            input,
-            output: Output::Residual,
-            y: &at.x,
-            y_columns: config.hidden,
-            y_offset: 0,
-            prefill,
-            state: self.state,
-        };
-        let mut after = residual(&layer.output, merged).dispatches(self.device)?;
-        let input = self.normed(&layer.feed_forward_norm, prefill, &mut after)?;
-        match &layer.gate_up {
-            Projection::Fused(matrix) => after.extend(
-                Linear {
-                    matrix,
-                    input,
-                    output: Output::Swiglu,
-                    y: &at.inner,
-                    y_columns: config.intermediate,
-                    y_offset: 0,
-                    prefill,
-                    state: self.state,
-                }
-                .dispatches(self.device)?,
-            ),
-            Projection::Apart(parts) => {
-                for (matrix, y) in parts.iter().zip([&at.inner, &at.up]) {
-                    let y_columns = config.intermediate;
-                    let linear = Linear {
-                        matrix,
-                        input,
-                        output: Output::Store,
-                        y,
-                        y_columns,
-                        y_offset: 0,
-                        prefill,
-                        state: self.state,
-                    };
-                    after.extend(linear.dispatches(self.device)?);
-                }
-                after.push(swiglu(self.device, config.intermediate, &at.up, &at.inner, self.state)?);
-            }
-        }
-        after.extend(residual(&layer.down, Input::Plain(&at.inner)).dispatches(self.device)?);
-        Ok(Steps { before, after })
-    }
-
-    /// x normalised: fused into the next kernel in decode, a dispatch of its own in a prefill.
-    fn normed<'b>(&'b self, weight: &'b wgpu::Buffer, prefill: bool, steps: &mut Vec<Dispatch>) -> Result<Input<'b>> {
-        let (x, y) = (&self.activations.x, &self.activations.normed);
-        let (columns, eps) = (self.config.hidden, self.config.rms_eps);
-        if !prefill {
-            return Ok(Input::Norm { x, weight, eps });
-        }
-        steps.push(Norm { columns, eps, x, weight, y }.dispatch(self.device)?);
-        Ok(Input::Plain(y))
-    }
-
-    /// All parts of a projection into one y, one after the other.
-    fn project(
-        &self,
-        projection: &Projection,
-        input: Input,
-        y: &wgpu::Buffer,
-        y_columns: usize,
-        prefill: bool,
-        steps: &mut Vec<Dispatch>,
-    ) -> Result<()> {
-        let mut y_offset = 0;
-        for matrix in projection.matrices() {
-            let linear =
-                Linear { matrix, input, output: Output::Store, y, y_columns, y_offset, prefill, state: self.state };
-            steps.extend(linear.dispatches(self.device)?);
-            y_offset += matrix.rows;
-        }
-        Ok(())
-    }
 }

@@ -86,7 +86,7 @@ fn tensors(config: &Config) -> Vec<(Weight, DType, usize, usize)> {
 }
 
 /// Blocks of `count` weights around ±1, the same on every machine.
-fn blocks(dtype: DType, count: usize, seed: u32) -> Vec<u8> {
+pub fn blocks(dtype: DType, count: usize, seed: u32) -> Vec<u8> {
     let random = |at: usize| philox4x32_10([at as u32, 0, 0, 0], [seed, 0])[0];
     let value = |at: usize| (random(at) >> 8) as f32 / (1 << 23) as f32 - 1.0;
     let half = |x: f32| half::f16::from_f32(x).to_le_bytes();

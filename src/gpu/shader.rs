@@ -18,6 +18,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("attention", include_str!("kernels/attention.wgsl")),
     ("attention_serial", include_str!("kernels/attention_serial.wgsl")),
     ("embed", include_str!("kernels/embed.wgsl")),
+    ("guess", include_str!("kernels/guess.wgsl")),
     ("heads", include_str!("kernels/heads.wgsl")),
     ("kv", include_str!("kernels/kv.wgsl")),
     ("matmul", include_str!("kernels/matmul.wgsl")),
@@ -65,8 +66,8 @@ impl Defines {
     }
 
     /// Adds a constant unless it is there.
-    pub fn or(mut self, name: &str, value: &str) -> Self {
-        self.0.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+    pub fn or(mut self, name: &str, value: impl Display) -> Self {
+        self.0.entry(name.to_owned()).or_insert_with(|| value.to_string());
         self
     }
 

@@ -1,11 +1,13 @@
-//! Weights on their way to the device: each tensor is repacked as its rows arrive; the last one completes the network.
+//! Weights on their way to the device: each tensor is repacked as its rows arrive, the last of a layer builds its
+//! dispatches, and the last of all completes the network.
 
 use std::collections::HashMap;
 
 use super::device::Device;
+use super::frame::{Frame, Layer, Projection};
 use super::kernels::attention::Precision;
 use super::kv_cache::precision;
-use super::network::{Layer, Network, Projection};
+use super::network::{Built, Ends, Network};
 use super::runtime::Gpu;
 use super::weights::Matrix;
 use crate::error::{Error, Result};
@@ -14,9 +16,11 @@ use crate::model::{Config, Pending, Runtime, Scaling, Weight, WeightSink};
 
 /// Builds a model on a device.
 pub struct Sink {
-    device: Device,
-    config: Config,
-    context_length: usize,
+    frame: Frame,
+    /// The layers that are complete, as far as all before them are.
+    layers: Vec<Built>,
+    /// Rows still to come, where some have.
+    missing: HashMap<Weight, usize>,
     matrices: HashMap<Weight, Matrix>,
     vectors: HashMap<Weight, Vec<f32>>,
     bytes_of_type: HashMap<DType, u64>,
@@ -38,9 +42,9 @@ impl Sink {
         }
         config.check_context_length(context_length)?;
         Ok(Self {
-            device: device.clone(),
-            config: config.clone(),
-            context_length,
+            frame: Frame::new(device.clone(), config.clone(), context_length),
+            layers: Vec::new(),
+            missing: HashMap::new(),
             matrices: HashMap::new(),
             vectors: HashMap::new(),
             bytes_of_type: HashMap::new(),
@@ -48,10 +52,11 @@ impl Sink {
         })
     }
 
-    /// Keeps keys and values so, whatever their size.
+    /// Keeps keys and values so, whatever their size; in f16 where heads are too short for 8 bits.
     #[must_use]
     pub fn with_kv_precision(mut self, precision: Precision) -> Self {
-        self.precision = Some(precision);
+        let short = precision == Precision::Q8 && !self.frame.config.head_dim.is_multiple_of(64);
+        self.precision = Some(if short { Precision::F16 } else { precision });
         self
     }
 
@@ -65,7 +70,7 @@ impl Sink {
             let missing = || Error::internal(format!("the weight {weight:?} never arrived"));
             all.extend(self.vectors.remove(weight).ok_or_else(missing)?);
         }
-        Ok(self.device.storage_of("vector", &all))
+        Ok(self.frame.device.storage_of("vector", &all))
     }
 
     /// One matrix where the parts have one type and fit one shard, else the parts.
@@ -74,7 +79,7 @@ impl Sink {
         let alike = parts.iter().all(|part| part.dtype == parts[0].dtype);
         let groups = parts.iter().all(|part| part.rows.is_multiple_of(crate::formats::ROW_GROUP));
         if alike && groups {
-            let whole = Matrix::stack(&self.device, &parts.iter().collect::<Vec<_>>());
+            let whole = Matrix::stack(&self.frame.device, &parts.iter().collect::<Vec<_>>());
             if whole.shards.len() == 1 {
                 return Ok(Projection::Fused(whole));
             }
@@ -91,7 +96,7 @@ impl Sink {
             Weight::KeyBias(layer),
             Weight::ValueBias(layer),
         ];
-        let there: Vec<_> = all.into_iter().filter(|&weight| self.config.has(weight)).collect();
+        let there: Vec<_> = all.into_iter().filter(|&weight| self.frame.config.has(weight)).collect();
         if there.is_empty() { Ok(None) } else { self.vector(&there).map(Some) }
     }
 
@@ -100,7 +105,7 @@ impl Sink {
             attention_norm: self.vector(&[Weight::AttentionNorm(layer)])?,
             qkv: self.projection(&[Weight::Query(layer), Weight::Key(layer), Weight::Value(layer)])?,
             head_vectors: self.head_vectors(layer)?,
-            window: self.config.window(layer),
+            window: self.frame.config.window(layer),
             output: self.matrix(Weight::Output(layer))?,
             feed_forward_norm: self.vector(&[Weight::FeedForwardNorm(layer)])?,
             gate_up: self.projection(&[Weight::Gate(layer), Weight::Up(layer)])?,
@@ -108,28 +113,38 @@ impl Sink {
         })
     }
 
-    fn network(mut self) -> Result<Network> {
+    /// Whether every weight of a layer has come.
+    fn is_complete(&self, layer: usize) -> bool {
+        let whole = |weight: &Weight| self.vectors.contains_key(weight) || self.matrices.contains_key(weight);
+        let mut needed = Weight::of_layer(layer).filter(|weight| self.frame.config.has(*weight));
+        needed.all(|weight| whole(&weight) && !self.missing.contains_key(&weight))
+    }
+
+    /// Builds the layers that have become complete.
+    fn build(&mut self) -> Result<()> {
+        while self.layers.len() < self.frame.config.layers && self.is_complete(self.layers.len()) {
+            let layer = self.layer(self.layers.len())?;
+            self.layers.push(Built::new(&self.frame, layer)?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn network(mut self) -> Result<Network> {
         let quantization = self.bytes_of_type.iter().max_by_key(|(_, bytes)| **bytes).map_or(DType::F32, |(d, _)| *d);
-        let default = precision(&self.config, quantization, self.context_length);
+        let default = precision(&self.frame.config, quantization, self.frame.context_length);
         let precision = self.precision.unwrap_or(default);
         if let Some(factors) = self.vectors.remove(&Weight::RopeFactors) {
-            self.config.rope.scaling = Scaling::Factors(factors);
+            self.frame.config.rope.scaling = Scaling::Factors(factors);
         }
-        let layers = (0..self.config.layers).map(|layer| self.layer(layer)).collect::<Result<Vec<_>>>()?;
+        self.frame.write_rope();
+        for layer in self.layers.len()..self.frame.config.layers {
+            let layer = self.layer(layer)?;
+            self.layers.push(Built::new(&self.frame, layer)?);
+        }
         let embedding = self.matrix(Weight::Embedding)?;
-        let head = if self.config.tied { None } else { Some(self.matrix(Weight::Head)?) };
-        let final_norm = self.vector(&[Weight::FinalNorm])?;
-        Network::new(
-            self.device.clone(),
-            self.config,
-            self.context_length,
-            quantization,
-            precision,
-            embedding,
-            layers,
-            final_norm,
-            head,
-        )
+        let untied_head = if self.frame.config.tied { None } else { Some(self.matrix(Weight::Head)?) };
+        let ends = Ends { embedding, final_norm: self.vector(&[Weight::FinalNorm])?, untied_head };
+        Network::new(self.frame, self.layers, ends, quantization, precision)
     }
 }
 
@@ -139,20 +154,26 @@ impl WeightSink for Sink {
             let mut values = vec![0.0; tensor.columns()];
             quant::dequantize(tensor.dtype, bytes, &mut values);
             self.vectors.insert(weight, values);
-            return Ok(());
+            return self.build();
         }
         *self.bytes_of_type.entry(tensor.dtype).or_default() += bytes.len() as u64;
-        let device = &self.device;
+        let device = &self.frame.device;
         let matrix = self.matrices.entry(weight).or_insert_with(|| Matrix::for_tensor(device, tensor));
-        matrix.write(device, first_row, bytes);
-        Ok(())
+        let written = matrix.write(device, first_row, bytes);
+        let missing = self.missing.entry(weight).or_insert(tensor.rows());
+        *missing -= written;
+        if *missing > 0 {
+            return Ok(());
+        }
+        self.missing.remove(&weight);
+        self.build()
     }
 
     fn finish(self: Box<Self>) -> Pending<'static, Box<dyn Runtime>> {
         Box::pin(async move {
-            let device = self.device.clone();
+            let device = self.frame.device.clone();
             let network = device.checked(|| self.network()).await?;
-            Ok(Box::new(Gpu::new(network)?) as Box<dyn Runtime>)
+            Ok(Box::new(Gpu::new(network).await?) as Box<dyn Runtime>)
         })
     }
 }

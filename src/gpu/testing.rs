@@ -1,15 +1,32 @@
 //! What the kernels' tests share: a device, seeded numbers, random weights of any type, and the relative error.
 
-use super::device::{Device, Dispatch, encode};
-use super::network::State;
+use super::device::{Device, Dispatch, Variant, encode};
 use super::planes;
+use super::runtime::Gpu;
+use super::sink::Sink;
+use super::state::{Sequence, State};
 use super::weights::Matrix;
-use crate::formats::{DType, ROW_GROUP, quant};
+use crate::formats::{DType, ROW_GROUP, TensorInfo, quant};
+use crate::model::{Config, Rope, Weight, WeightSink};
 
-/// Both sets of kernels on whatever adapter there is; Mesa's lavapipe will do.
-pub fn devices() -> [Device; 2] {
+/// Whatever adapter there is with the kernels for hardware; Mesa's lavapipe will do.
+pub fn hardware() -> Device {
     let device = pollster::block_on(Device::open(true)).expect("a Vulkan, Metal or DX12 adapter, software will do");
-    [device.clone().treat_as_software(false), device.treat_as_software(true)]
+    device.treat_as_software(false)
+}
+
+/// The variants that an adapter can run.
+pub fn variants(device: &Device) -> Vec<Variant> {
+    let subgroups = device.raw.features().contains(wgpu::Features::SUBGROUP);
+    let adds: &[bool] = if subgroups { &[false, true] } else { &[false] };
+    let sized = |subgroups: &bool| [64, 128, 256].map(|workgroup| Variant { subgroups: *subgroups, workgroup });
+    adds.iter().flat_map(sized).collect()
+}
+
+/// Both sets of kernels on that adapter.
+pub fn devices() -> [Device; 2] {
+    let device = hardware();
+    [device.clone(), device.treat_as_software(true)]
 }
 
 /// A seeded generator: splitmix64 (Steele, Lea & Flood, 2014).
@@ -78,9 +95,65 @@ pub fn random_matrix(
     (matrix, weights)
 }
 
-/// A state buffer for a step of `count` tokens at `pos`.
-pub fn state(device: &Device, pos: usize, count: usize) -> wgpu::Buffer {
-    device.storage_of("state", &[State { pos: pos as u32, count: count as u32, ..State::default() }])
+/// Tiles of the cache that [`state`] gives to its sequence, in no order.
+pub const PAGES: usize = 16;
+
+/// A state for a step of `columns` at `pos` of the sequence in slot 0.
+pub fn state(device: &Device, pos: usize, columns: usize) -> wgpu::Buffer {
+    let state = State::new(device, PAGES);
+    state.write_columns(columns, &[(0, 0)]);
+    state.write_sequence(0, Sequence { pos: pos as u32, ..Sequence::default() });
+    state.write_pages(0, 0, &(0..PAGES as u32).map(|page| (page * 7 + 3) % PAGES as u32).collect::<Vec<_>>());
+    state.buffer
+}
+
+/// A model of random weights, with the shape of a Qwen3: 2 layers, 256 tokens, 1024 positions.
+pub fn random_model(device: &Device, seed: u64) -> Gpu {
+    let config = Config {
+        architecture: "qwen3".to_owned(),
+        name: None,
+        layers: 2,
+        hidden: 128,
+        intermediate: 96,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 32,
+        vocab: 256,
+        rms_eps: 1e-6,
+        rope: Rope::unscaled(1e4),
+        qk_norm: true,
+        qkv_bias: false,
+        windows: Vec::new(),
+        max_context: 1024,
+        tied: true,
+    };
+    let mut random = Random(seed);
+    let mut sink = Sink::new(device, &config, 1024).expect("a sink");
+    let mut add = |weight: Weight, rows: usize, columns: usize| {
+        let (dtype, shape) = match rows {
+            1 => (DType::F32, vec![columns]),
+            _ => (DType::Q4_0, vec![rows, columns]),
+        };
+        let tensor = TensorInfo { name: format!("{weight:?}"), dtype, shape };
+        sink.rows(weight, &tensor, 0, &random.rows(dtype, rows, columns)).expect("rows");
+    };
+    let (attention, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+    add(Weight::Embedding, config.vocab, config.hidden);
+    add(Weight::FinalNorm, 1, config.hidden);
+    for layer in 0..config.layers {
+        add(Weight::AttentionNorm(layer), 1, config.hidden);
+        add(Weight::Query(layer), attention, config.hidden);
+        add(Weight::Key(layer), kv, config.hidden);
+        add(Weight::Value(layer), kv, config.hidden);
+        add(Weight::QueryNorm(layer), 1, config.head_dim);
+        add(Weight::KeyNorm(layer), 1, config.head_dim);
+        add(Weight::Output(layer), config.hidden, attention);
+        add(Weight::FeedForwardNorm(layer), 1, config.hidden);
+        add(Weight::Gate(layer), config.intermediate, config.hidden);
+        add(Weight::Up(layer), config.intermediate, config.hidden);
+        add(Weight::Down(layer), config.hidden, config.intermediate);
+    }
+    pollster::block_on(Gpu::new(sink.network().expect("a network"))).expect("a model")
 }
 
 /// Runs dispatches for `tokens` tokens, failing on any validation error, and reads `count` numbers of `result`.

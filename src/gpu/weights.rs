@@ -76,8 +76,8 @@ impl Matrix {
         Self { dtype, rows, columns, shards }
     }
 
-    /// Writes whole rows as the file has them; `first_row` is a multiple of [`ROW_GROUP`].
-    pub fn write(&self, device: &Device, first_row: usize, bytes: &[u8]) {
+    /// Writes whole rows as the file has them, and gives their number; `first_row` is a multiple of [`ROW_GROUP`].
+    pub fn write(&self, device: &Device, first_row: usize, bytes: &[u8]) -> usize {
         let row_bytes = self.columns / self.dtype.block_elements() * self.dtype.block_bytes();
         let group_bytes = group_bytes(self.dtype, self.columns);
         for shard in &self.shards {
@@ -95,6 +95,7 @@ impl Matrix {
                 }
             }
         }
+        bytes.len() / row_bytes
     }
 
     /// One matrix with the rows of all parts, in order, copied on the device. The parts must have the same type and

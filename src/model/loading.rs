@@ -43,13 +43,13 @@ pub struct Loaded {
 }
 
 /// A tokenizer as its file gives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Vocabulary {
     /// The bytes of a `tokenizer.json`.
     TokenizerJson(Vec<u8>),
     /// The lists of a GGUF, each named as its key below `tokenizer.ggml`.
     Gguf {
-        /// `"gpt2"` for byte-level BPE.
+        /// `"gpt2"` for byte-level BPE, `"llama"` for SentencePiece's.
         model: String,
         /// The pre-tokenizer, `"qwen2"` for Qwen3; empty where the file names none.
         pre: String,
@@ -57,12 +57,20 @@ pub enum Vocabulary {
         tokens: Vec<String>,
         /// `token_type`: one for each token.
         types: Vec<i32>,
-        /// Two tokens and a space between them, best first.
+        /// Two tokens and a space between them, best first; none with SentencePiece.
         merges: Vec<String>,
+        /// One for each token, with SentencePiece alone.
+        scores: Vec<f32>,
+        /// `add_space_prefix`: true unless the file says otherwise.
+        space_prefix: bool,
         /// `eos_token_id`.
         eos: Option<u32>,
+        /// `eot_token_id` and `eom_token_id`: what else ends a reply.
+        ends: Vec<u32>,
         /// `bos_token_id`.
         bos: Option<u32>,
+        /// `add_bos_token`: raw text begins with that token.
+        add_bos: bool,
     },
 }
 
@@ -321,7 +329,15 @@ fn vocabulary(metadata: &mut Metadata, rows: usize) -> Result<Vocabulary> {
     let model = string(metadata, "tokenizer.ggml.model")?.ok_or_else(|| missing("tokenizer.ggml.model"))?;
     let pre = string(metadata, "tokenizer.ggml.pre")?.unwrap_or_default();
     let tokens = metadata.take_strings("tokenizer.ggml.tokens")?.ok_or_else(|| missing("tokenizer.ggml.tokens"))?;
-    let merges = metadata.take_strings("tokenizer.ggml.merges")?.ok_or_else(|| missing("tokenizer.ggml.merges"))?;
+    let is_pieces = model == "llama";
+    let merges = match metadata.take_strings("tokenizer.ggml.merges")? {
+        None if !is_pieces => return Err(missing("tokenizer.ggml.merges")),
+        merges => merges.unwrap_or_default(),
+    };
+    let scores = match metadata.take_floats("tokenizer.ggml.scores")? {
+        None if is_pieces => return Err(missing("tokenizer.ggml.scores")),
+        scores => scores.unwrap_or_default(),
+    };
     let types = metadata.take_integers("tokenizer.ggml.token_type")?;
     let types = types.ok_or_else(|| missing("tokenizer.ggml.token_type"))?;
     if tokens.len() > rows || types.len() != tokens.len() {
@@ -332,6 +348,18 @@ fn vocabulary(metadata: &mut Metadata, rows: usize) -> Result<Vocabulary> {
         )));
     }
     let id = |key| metadata.find_u32(key).map(|id| id.filter(|id| (*id as usize) < tokens.len()));
-    let (eos, bos) = (id("tokenizer.ggml.eos_token_id")?, id("tokenizer.ggml.bos_token_id")?);
-    Ok(Vocabulary::Gguf { model, pre, tokens, types, merges, eos, bos })
+    let ends = [id("tokenizer.ggml.eot_token_id")?, id("tokenizer.ggml.eom_token_id")?];
+    Ok(Vocabulary::Gguf {
+        merges,
+        scores,
+        space_prefix: metadata.find_bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true),
+        eos: id("tokenizer.ggml.eos_token_id")?,
+        ends: ends.into_iter().flatten().collect(),
+        bos: id("tokenizer.ggml.bos_token_id")?,
+        add_bos: metadata.find_bool("tokenizer.ggml.add_bos_token")?.unwrap_or(is_pieces || pre == "llama-bpe"),
+        pre,
+        model,
+        tokens,
+        types,
+    })
 }

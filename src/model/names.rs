@@ -78,6 +78,13 @@ const LAYERED: [LayerRole; 14] = [
     (Weight::Down, "ffn_down.weight", "mlp.down_proj.weight"),
 ];
 
+impl Weight {
+    /// All weights that a layer can have.
+    pub fn of_layer(layer: usize) -> impl Iterator<Item = Self> {
+        LAYERED.iter().map(move |(weight, ..)| weight(layer))
+    }
+}
+
 /// The role of a tensor, by its GGUF or Hugging Face name; none for a name no network here has.
 pub fn weight_of(name: &str) -> Option<Weight> {
     if let Some((weight, ..)) = GLOBAL.iter().find(|(_, gguf, hugging_face)| name == *gguf || name == *hugging_face) {

@@ -13,7 +13,7 @@ use crate::sampling::Sampling;
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
 
 /// A conversation's place on a device: its KV cache and its position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SequenceId(pub u32);
 
 /// What a resident model is and takes.
@@ -31,7 +31,8 @@ pub struct RuntimeInfo {
     pub kv_cache_bytes: u64,
     /// The type most of the weights have.
     pub quantization: DType,
-    /// The most tokens one call of [`Runtime::prefill`] should take, so that the device stays responsive.
+    /// The most tokens the next call of [`Runtime::prefill`] should take, so that the device stays responsive. It follows
+    /// what the calls before have taken.
     pub prefill_chunk: usize,
 }
 
@@ -79,7 +80,8 @@ pub trait Runtime {
     fn decode(&mut self, sequence: SequenceId, plan: DecodePlan) -> Result<()>;
 
     /// The next tokens of the running decode, at least one, in order; empty once it has ended (stop token,
-    /// `max_tokens`, or a full context).
+    /// `max_tokens`, or a full context). The device may move other running decodes on in the same step; what it draws for
+    /// them waits for their own calls, and is what they would have drawn alone.
     fn next(&mut self, sequence: SequenceId) -> Pending<'_, Vec<u32>>;
 
     /// The next token of the running decode, drawn among `allowed`: bit `id % 32` of word `id / 32`, and none beyond the

@@ -15,7 +15,7 @@ use super::warm::{Ahead, History};
 use crate::chat::message::{Message, Role, messages as read_messages};
 use crate::chat::presets::{NON_THINKING, THINKING, will_think};
 use crate::chat::reply::{Parser, Start, Tags};
-use crate::chat::template::{Piece, Prompt, prompt as render};
+use crate::chat::template::{Carried, Piece, Prompt, Render, Settings, prompt as qwen3_prompt};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grammar::Compile;
 use crate::model::{Config, Loaded, Runtime, Vocabulary};
@@ -34,6 +34,9 @@ pub struct Engine {
     pub(super) tags: Tags,
     /// Tokens that end a reply.
     pub(super) eos: Vec<u32>,
+    /// The token that raw text begins with.
+    bos: Option<u32>,
+    template: Template,
     pub(super) pool: Pool,
     /// Where constraints come from, once one was wanted.
     pub(super) grammars: Option<Box<dyn Compile>>,
@@ -41,6 +44,19 @@ pub struct Engine {
     pub(super) ahead: Option<Ahead>,
     replies: u32,
 }
+
+/// What makes prompts of conversations.
+enum Template {
+    /// Qwen3's, for files that carry it or none.
+    Qwen3,
+    /// The file's own, until what runs it is there.
+    Carried(Carried),
+    /// The file's own.
+    Running(Box<dyn Render>),
+}
+
+/// Tokens that end a reply in some model of the family.
+const ENDS: [&str; 6] = ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "</s>"];
 
 /// A conversation that fits the context.
 pub(super) struct Fitted {
@@ -67,16 +83,8 @@ impl Ready {
 }
 
 impl Engine {
-    /// Puts a resident model and its tokenizer together. `unsupported-model` if the tokenizer has not the tokens that
-    /// begin and end a turn, or has more tokens than the model.
+    /// Puts a resident model and its tokenizer together. `malformed-file` if the tokenizer has more tokens than the model.
     pub fn new(runtime: Box<dyn Runtime>, config: Config, tokenizer: Tokenizer, clock: Clock) -> Result<Self> {
-        for turn in ["<|im_start|>", "<|im_end|>"] {
-            if tokenizer.added_id(turn).is_none() {
-                return Err(Error::unsupported(format!(
-                    "expected a tokenizer with the control token {turn}, got none"
-                )));
-            }
-        }
         if tokenizer.vocabulary_size() > config.vocab {
             return Err(Error::malformed(format!(
                 "expected a tokenizer of at most {} tokens, got {}",
@@ -90,7 +98,7 @@ impl Engine {
             tool_call: tokenizer.added_id("<tool_call>"),
             end_tool_call: tokenizer.added_id("</tool_call>"),
         };
-        let eos = ["<|im_end|>", "<|endoftext|>"].iter().filter_map(|end| tokenizer.added_id(end)).collect();
+        let eos = ENDS.iter().filter_map(|end| tokenizer.added_id(end)).collect();
         Ok(Self {
             runtime,
             config,
@@ -98,6 +106,8 @@ impl Engine {
             clock,
             tags,
             eos,
+            bos: None,
+            template: Template::Qwen3,
             pool: Pool::default(),
             grammars: None,
             ahead: None,
@@ -107,19 +117,62 @@ impl Engine {
 
     /// Brings a loaded model onto its device and puts the engine together.
     pub async fn load(loaded: Loaded, clock: Clock) -> Result<Self> {
-        let Loaded { config, vocabulary, sink, .. } = loaded;
-        let (tokenizer, eos) = match &vocabulary {
-            Vocabulary::TokenizerJson(json) => (Tokenizer::from_json(json)?, None),
-            Vocabulary::Gguf { model, pre, tokens, types, merges, eos, .. } => {
-                (Tokenizer::from_gguf(GgufVocabulary { model, pre, tokens, types, merges })?, *eos)
-            }
+        let Loaded { config, vocabulary, sink, chat_template, .. } = loaded;
+        let tokenizer = tokenizer_of(&vocabulary)?;
+        let (eos, bos, ends, add_bos) = match &vocabulary {
+            Vocabulary::TokenizerJson(_) => (None, None, Vec::new(), false),
+            Vocabulary::Gguf { eos, bos, ends, add_bos, .. } => (*eos, *bos, ends.clone(), *add_bos),
         };
         // The lists are in the tokenizer now, and the device may need the room.
         drop(vocabulary);
         let runtime = sink.finish().await?;
         let mut engine = Self::new(runtime, config, tokenizer, clock)?;
-        engine.eos.extend(eos.filter(|eos| !engine.eos.contains(eos)));
+        for end in eos.into_iter().chain(ends) {
+            if !engine.eos.contains(&end) {
+                engine.eos.push(end);
+            }
+        }
+        engine.bos = bos.filter(|_| add_bos);
+        if let Some(source) = chat_template {
+            let text = |id: Option<u32>| Some(engine.tokenizer.decode(&[id?]));
+            let controls = engine.tokenizer.added_tokens().into_iter().map(|(content, _)| content).collect();
+            let carried = Carried { source, bos_token: text(bos), eos_token: text(eos), controls };
+            if !carried.is_qwen3() {
+                engine.template = Template::Carried(carried);
+            }
+        }
         Ok(engine)
+    }
+
+    /// The template that [`Engine::set_template`] must bring before the first conversation; none if the engine has its own.
+    pub fn needs_template(&self) -> Option<&Carried> {
+        match &self.template {
+            Template::Carried(carried) => Some(carried),
+            _ => None,
+        }
+    }
+
+    /// What makes this model's prompts.
+    pub fn set_template(&mut self, template: Box<dyn Render>) {
+        self.template = Template::Running(template);
+    }
+
+    fn render(&self, messages: &[Message], settings: &Settings) -> Result<Prompt> {
+        match &self.template {
+            Template::Running(template) => template.prompt(messages, settings),
+            Template::Carried(_) => Err(Error::internal("the model's chat template is not there")),
+            Template::Qwen3 => {
+                let missing =
+                    ["<|im_start|>", "<|im_end|>"].iter().find(|turn| self.tokenizer.added_id(turn).is_none());
+                match missing {
+                    Some(turn) => Err(Error::unsupported(format!(
+                        "expected a model with a chat template or with the control token {turn}, got neither"
+                    ))
+                    .hint("complete() continues raw text")),
+                    None => qwen3_prompt(messages, settings),
+                }
+            }
+        }
     }
 
     /// What is loaded and where.
@@ -141,13 +194,13 @@ impl Engine {
     /// The prompt that these messages make, as text.
     pub fn apply_chat_template(&self, messages: &Value, options: &Value) -> Result<String> {
         let options = Options::read(options, Call::Chat, self.config.vocab)?;
-        Ok(render(&read_messages(messages)?, &options.settings)?.text())
+        Ok(self.render(&read_messages(messages)?, &options.settings)?.text())
     }
 
     /// Tokens of the prompt that these messages make.
     pub fn count_tokens(&self, messages: &Value, options: &Value) -> Result<usize> {
         let options = Options::read(options, Call::Chat, self.config.vocab)?;
-        Ok(self.encode(&render(&read_messages(messages)?, &options.settings)?)?.len())
+        Ok(self.encode(&self.render(&read_messages(messages)?, &options.settings)?)?.len())
     }
 
     /// Begins a reply to a conversation. Its events come from [`Engine::step`].
@@ -156,7 +209,7 @@ impl Engine {
         let origin_options = options.clone();
         let options = Options::read(options, Call::Chat, self.config.vocab)?;
         let messages = read_messages(messages)?;
-        let thinks = will_think(&messages, options.settings.enable_thinking);
+        let thinks = self.tags.think.is_some() && will_think(&messages, options.settings.enable_thinking);
         let Fitted { messages, tokens, start, mut events } = self.fit(messages, &options)?;
         let seed = self.seed(&options);
         let sampling = options.sampling(if thinks { THINKING } else { NON_THINKING }, seed);
@@ -175,13 +228,16 @@ impl Engine {
         let called = (self.clock)();
         let origin_options = options.clone();
         let options = Options::read(options, Call::Complete, self.config.vocab)?;
-        let tokens = self.tokenize(prompt)?;
+        let mut tokens = self.tokenize(prompt)?;
         if tokens.is_empty() {
             return Err(Error::invalid("prompt: expected some text, got none"));
         }
+        if let Some(bos) = self.bos.filter(|bos| tokens[0] != *bos) {
+            tokens.insert(0, bos);
+        }
         self.check_fits(tokens.len())?;
         let seed = self.seed(&options);
-        let thinks = options.settings.enable_thinking;
+        let thinks = self.tags.think.is_some() && options.settings.enable_thinking;
         let sampling = options.sampling(if thinks { THINKING } else { NON_THINKING }, seed);
         let origin = Origin { call: Call::Complete, start: Start::MidContent, thinks, options: origin_options };
         self.begin(Ready::new(called, tokens, origin), sampling, options)
@@ -293,7 +349,7 @@ impl Engine {
             history,
             forced: Vec::new(),
             call_prefix: format!("call_{}_", self.replies),
-            decoder: Decoder::default(),
+            decoder: if start == Start::MidContent { Decoder::midway() } else { Decoder::default() },
             thinking_tokens: 0,
             thinking: String::new(),
             content: String::new(),
@@ -335,7 +391,7 @@ impl Engine {
         let context = self.runtime.info().context_length;
         let (n_messages, first) = (messages.len(), usize::from(messages[0].role == Role::System));
         let (tokens, start) = loop {
-            let prompt = render(&messages, &options.settings)?;
+            let prompt = self.render(&messages, &options.settings)?;
             let tokens = self.encode(&prompt)?;
             let reserve = options.max_tokens.unwrap_or(context / 8).min(context / 4);
             if !options.drop_oldest_turns || tokens.len() + reserve < context || !drop_oldest_turn(&mut messages) {
@@ -380,6 +436,17 @@ impl Engine {
             let moment = (self.clock)().to_bits();
             u64::from(philox4x32_10([self.replies, 0, 0, 0], [moment as u32, (moment >> 32) as u32])[0])
         })
+    }
+}
+
+/// The tokenizer that a model's file describes.
+pub fn tokenizer_of(vocabulary: &Vocabulary) -> Result<Tokenizer> {
+    match vocabulary {
+        Vocabulary::TokenizerJson(json) => Tokenizer::from_json(json),
+        Vocabulary::Gguf { model, pre, tokens, types, merges, scores, space_prefix, .. } => {
+            let space_prefix = *space_prefix;
+            Tokenizer::from_gguf(GgufVocabulary { model, pre, tokens, types, merges, scores, space_prefix })
+        }
     }
 }
 

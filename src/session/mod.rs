@@ -14,7 +14,7 @@ mod stop;
 mod structure;
 mod warm;
 
-pub use engine::{Clock, Engine};
+pub use engine::{Clock, Engine, tokenizer_of};
 pub use event::{Event, FinishReason, ReplyResult, Timings, TokenLogprob, TokenLogprobs, Usage};
 pub use info::ModelInfo;
 pub use reply::Reply;

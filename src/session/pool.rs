@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Runtime, SequenceId};
 
 /// Conversations that can run at the same time.
-const MAX_SEQUENCES: usize = 4;
+const MAX_SEQUENCES: usize = 16;
 
 /// A further sequence is opened only to keep another conversation's cache while all of them together stay below this.
 const IDLE_BYTES: u64 = 512 << 20;

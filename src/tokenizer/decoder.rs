@@ -33,11 +33,33 @@ impl TokenBytes {
     }
 }
 
-/// The bytes a byte-level token stands for: each of its characters is one byte, printable ones themselves and the
-/// others counted up from U+0100 (`bytes_to_unicode` of GPT-2's encoder). A token with any other character stands for
-/// its own UTF-8.
-pub(super) fn byte_level_bytes(token: &str) -> Vec<u8> {
-    token.chars().map(byte_of).collect::<Option<Vec<u8>>>().unwrap_or_else(|| token.as_bytes().to_vec())
+/// How a vocabulary spells its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// Each character is one byte: printable ones themselves and the others counted up from U+0100 (`bytes_to_unicode` of
+    /// GPT-2's encoder). A token with any other character stands for its own UTF-8.
+    ByteLevel,
+    /// U+2581 is a space, `<0x0A>` is the byte 10, all else itself.
+    SentencePiece {
+        /// A text was given a space at its beginning, which decoding takes away again.
+        space_prefix: bool,
+    },
+}
+
+impl Spelling {
+    /// The bytes a token stands for.
+    pub(super) fn bytes(self, token: &str) -> Vec<u8> {
+        let byte = || match token.strip_prefix("<0x")?.strip_suffix('>')? {
+            digits if digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
+                u8::from_str_radix(digits, 16).ok()
+            }
+            _ => None,
+        };
+        match self {
+            Self::ByteLevel => token.chars().map(byte_of).collect::<Option<_>>().unwrap_or_else(|| token.into()),
+            Self::SentencePiece { .. } => byte().map_or_else(|| token.replace('▁', " ").into(), |byte| vec![byte]),
+        }
+    }
 }
 
 fn byte_of(character: char) -> Option<u8> {
@@ -56,12 +78,23 @@ fn byte_of(character: char) -> Option<u8> {
 pub struct Decoder {
     /// The start of a character, at most three bytes.
     incomplete: Vec<u8>,
+    /// Something came before: a space at the beginning belongs to the text.
+    begun: bool,
 }
 
 impl Decoder {
+    /// A decoder of what follows on other text.
+    pub fn midway() -> Self {
+        Self { begun: true, ..Self::default() }
+    }
+
     /// The text that this token completes; may be empty.
     pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> String {
-        self.push_bytes(tokenizer.token_bytes(id))
+        let mut bytes = tokenizer.token_bytes(id);
+        if !std::mem::replace(&mut self.begun, true) && tokenizer.space_prefix {
+            bytes = bytes.strip_prefix(b" ").unwrap_or(bytes);
+        }
+        self.push_bytes(bytes)
     }
 
     /// The text that these bytes complete; may be empty.
@@ -92,7 +125,7 @@ impl Decoder {
         text
     }
 
-    /// What is left at the end: U+FFFD for an incomplete character, else nothing. The decoder is fresh afterwards.
+    /// What is left at the end: U+FFFD for an incomplete character, else nothing.
     pub fn finish(&mut self) -> String {
         let rest = std::mem::take(&mut self.incomplete);
         String::from_utf8_lossy(&rest).into_owned()
@@ -112,8 +145,24 @@ mod tests {
             }
         }
         assert!(seen.iter().all(|&seen| seen));
-        assert_eq!(byte_level_bytes("ĠhelloĊ"), b" hello\n");
-        assert_eq!(byte_level_bytes("▁x"), "▁x".as_bytes());
+        assert_eq!(Spelling::ByteLevel.bytes("ĠhelloĊ"), b" hello\n");
+        assert_eq!(Spelling::ByteLevel.bytes("▁x"), "▁x".as_bytes());
+    }
+
+    #[test]
+    fn pieces_are_text_with_other_spaces_or_one_byte() {
+        let spelling = Spelling::SentencePiece { space_prefix: true };
+        let cases: [(&str, &[u8]); 6] = [
+            ("▁▁x", b"  x"),
+            ("<0x0A>", b"\n"),
+            ("<0xff>", b"\xFF"),
+            ("<0x0A0>", b"<0x0A0>"),
+            ("<0x+1>", b"<0x+1>"),
+            ("é", "é".as_bytes()),
+        ];
+        for (token, bytes) in cases {
+            assert_eq!(spelling.bytes(token), bytes, "{token}");
+        }
     }
 
     #[test]

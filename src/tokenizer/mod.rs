@@ -28,19 +28,23 @@ pub enum Segment<'a> {
     Text(&'a str),
 }
 
-/// A byte-level BPE tokenizer with its added tokens.
+/// A BPE tokenizer with its added tokens.
 pub struct Tokenizer {
     model: BPE,
     normalizer: Option<NormalizerWrapper>,
     pre_tokenizer: Option<PreTokenizerWrapper>,
+    /// The pre-tokenizer of what follows on a control token, where it is another one.
+    midway: Option<PreTokenizerWrapper>,
     added: AddedVocabulary,
     no_added: AddedVocabulary,
     bytes: TokenBytes,
+    /// A text's space at the beginning is not its own.
+    space_prefix: bool,
 }
 
 impl Tokenizer {
-    /// Reads a Hugging Face `tokenizer.json`. `malformed-file` if it is none, `unsupported-model` if it is not a
-    /// byte-level BPE.
+    /// Reads a Hugging Face `tokenizer.json`. `malformed-file` if it is none, `unsupported-model` if it is neither a
+    /// byte-level BPE nor a SentencePiece one.
     pub fn from_json(json: &[u8]) -> Result<Self> {
         load::from_json(json)
     }
@@ -59,7 +63,7 @@ impl Tokenizer {
             match segment {
                 Segment::Control(control) => match self.added_id(control) {
                     Some(id) => {
-                        self.encode_stretch(&text, &self.no_added, &mut ids)?;
+                        self.encode_text_after(&text, &mut ids)?;
                         text.clear();
                         ids.push(id);
                     }
@@ -68,8 +72,14 @@ impl Tokenizer {
                 Segment::Text(more) => text.push_str(more),
             }
         }
-        self.encode_stretch(&text, &self.no_added, &mut ids)?;
+        self.encode_text_after(&text, &mut ids)?;
         Ok(ids)
+    }
+
+    /// Adds the ids of a stretch of text to those of what comes before it.
+    fn encode_text_after(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        let midway = self.midway.as_ref().filter(|_| !ids.is_empty());
+        self.encode_stretch(text, &self.no_added, midway.or(self.pre_tokenizer.as_ref()), ids)
     }
 
     /// Ids of plain text; no added token comes out.
@@ -81,7 +91,7 @@ impl Tokenizer {
     /// its own.
     pub fn encode_matching_added(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
-        self.encode_stretch(text, &self.added, &mut ids)?;
+        self.encode_stretch(text, &self.added, self.pre_tokenizer.as_ref(), &mut ids)?;
         Ok(ids)
     }
 
@@ -116,13 +126,19 @@ impl Tokenizer {
         self.bytes.len()
     }
 
-    fn encode_stretch(&self, text: &str, added: &AddedVocabulary, ids: &mut Vec<u32>) -> Result<()> {
+    fn encode_stretch(
+        &self,
+        text: &str,
+        added: &AddedVocabulary,
+        pre_tokenizer: Option<&PreTokenizerWrapper>,
+        ids: &mut Vec<u32>,
+    ) -> Result<()> {
         if text.is_empty() {
             return Ok(());
         }
         let failed = |error: tokenizers::Error| Error::internal(format!("the tokenizer failed: {error}"));
         let mut pieces = added.extract_and_normalize(self.normalizer.as_ref(), text);
-        if let Some(pre_tokenizer) = &self.pre_tokenizer {
+        if let Some(pre_tokenizer) = pre_tokenizer {
             pre_tokenizer.pre_tokenize(&mut pieces).map_err(failed)?;
         }
         pieces.tokenize(|piece| self.model.tokenize(piece.get())).map_err(failed)?;

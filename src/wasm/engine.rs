@@ -11,6 +11,7 @@ use super::cpu as device;
 #[cfg(feature = "gpu")]
 use super::gpu as device;
 use super::grammars::{Grammars, JsGrammars};
+use super::templates::{ChatTemplate, JsChatTemplate};
 use super::thrown::{JsResult, thrown};
 use super::values::{from_js, to_js};
 use crate::error::{Error, Result};
@@ -30,12 +31,27 @@ extern "C" {
 #[wasm_bindgen]
 pub struct Loader {
     loader: model::Loader,
+    variant: Option<String>,
+}
+
+/// What a caller wants of the device.
+pub struct Wanted<'a> {
+    /// Take a software adapter too.
+    pub insist: bool,
+    /// The set of kernels meant for `hardware` or `software` adapters, whatever the adapter is.
+    pub kernels: Option<&'a str>,
+    /// What an earlier loader's `variant` was.
+    pub variant: Option<&'a str>,
+    /// Positions of KV cache; none: as many as usual.
+    pub context_length: Option<usize>,
+    /// Keys and values in 8 bits, where the device can.
+    pub q8_cache: bool,
 }
 
 #[wasm_bindgen]
 impl Loader {
-    /// Takes the device and says what will come: `{ format: 'gguf' | 'safetensors', contextLength?, insist, kernels?, configJson?,
-    /// tokenizerJson? }`, the last two with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`.
+    /// Takes the device and says what will come: `{ format: 'gguf' | 'safetensors', contextLength?, kvCache?, insist,
+    /// kernels?, variant?, configJson?, tokenizerJson? }`, the last two with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`.
     pub async fn open(options: JsValue) -> JsResult<Loader> {
         let tokenizer = js_sys::Reflect::get(&options, &"tokenizerJson".into())?;
         let tokenizer = tokenizer.dyn_ref::<js_sys::Uint8Array>().map(js_sys::Uint8Array::to_vec);
@@ -43,8 +59,14 @@ impl Loader {
         let rest = js_sys::Object::assign(&js_sys::Object::new(), options.unchecked_ref());
         js_sys::Reflect::delete_property(&rest, &"tokenizerJson".into())?;
         let options = from_js("options", &rest).map_err(thrown)?;
-        let loader = open(&options, tokenizer).await.map_err(thrown)?;
-        Ok(Loader { loader })
+        let (loader, variant) = open(&options, tokenizer).await.map_err(thrown)?;
+        Ok(Loader { loader, variant })
+    }
+
+    /// The kernels that the adapter was found to be fastest with: it need not be tried again.
+    #[wasm_bindgen(getter)]
+    pub fn variant(&self) -> Option<String> {
+        self.variant.clone()
     }
 
     /// The next bytes of the current file.
@@ -65,7 +87,7 @@ impl Loader {
     }
 }
 
-async fn open(options: &Value, tokenizer: Option<Vec<u8>>) -> Result<model::Loader> {
+async fn open(options: &Value, tokenizer: Option<Vec<u8>>) -> Result<(model::Loader, Option<String>)> {
     let context_length = match &options["contextLength"] {
         Value::Null => None,
         length => {
@@ -74,22 +96,31 @@ async fn open(options: &Value, tokenizer: Option<Vec<u8>>) -> Result<model::Load
             })?)
         }
     };
-    let make_sink = device::open(options["insist"] == true, options["kernels"].as_str(), context_length).await?;
-    match options["format"].as_str() {
+    let (kernels, variant) = (options["kernels"].as_str(), options["variant"].as_str());
+    let wanted = Wanted {
+        insist: options["insist"] == true,
+        kernels,
+        variant,
+        context_length,
+        q8_cache: options["kvCache"] == "q8",
+    };
+    let (make_sink, variant) = device::open(wanted).await?;
+    let loader = match options["format"].as_str() {
         Some("gguf") => {
             let loader = model::Loader::gguf(make_sink);
-            Ok(match tokenizer {
+            match tokenizer {
                 Some(json) => loader.with_tokenizer(json),
                 None => loader,
-            })
+            }
         }
         Some("safetensors") => {
             let config = options["configJson"].as_str().ok_or_else(|| Error::invalid("safetensors need configJson"))?;
             let tokenizer = tokenizer.ok_or_else(|| Error::invalid("safetensors need tokenizerJson"))?;
-            model::Loader::safetensors(config.as_bytes(), tokenizer, make_sink)
+            model::Loader::safetensors(config.as_bytes(), tokenizer, make_sink)?
         }
-        _ => Err(Error::invalid(format!("format must be 'gguf' or 'safetensors', got {}", options["format"]))),
-    }
+        _ => return Err(Error::invalid(format!("format must be 'gguf' or 'safetensors', got {}", options["format"]))),
+    };
+    Ok((loader, variant))
 }
 
 async fn finish(loader: model::Loader) -> Result<session::Engine> {
@@ -132,6 +163,20 @@ impl Engine {
     #[wasm_bindgen(js_name = setGrammars)]
     pub fn set_grammars(&mut self, grammars: JsGrammars) {
         self.engine.set_grammars(Box::new(Grammars(grammars)));
+    }
+
+    /// What the constructor of `ChatTemplate` in the Jinja build takes, if {@link Engine.setTemplate} must come before the first
+    /// conversation.
+    #[wasm_bindgen(js_name = needsTemplate)]
+    pub fn needs_template(&self) -> JsResult<Option<String>> {
+        let carried = self.engine.needs_template().map(serde_json::to_string).transpose();
+        carried.map_err(|error| thrown(Error::internal(error.to_string())))
+    }
+
+    /// What makes prompts: a `ChatTemplate` of the Jinja build, which is freed with the engine.
+    #[wasm_bindgen(js_name = setTemplate)]
+    pub fn set_template(&mut self, template: JsChatTemplate) {
+        self.engine.set_template(Box::new(ChatTemplate(template)));
     }
 
     /// The ids of a text; what spells a control token becomes it.

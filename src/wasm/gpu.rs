@@ -1,22 +1,26 @@
 //! The device of the WebGPU build.
 
-use super::engine::DEFAULT_CONTEXT;
+use super::engine::{DEFAULT_CONTEXT, Wanted};
 use crate::error::Result;
-use crate::gpu::{Device, Sink, self_test};
+use crate::gpu::{Device, Precision, Sink, tuned};
 use crate::model::SinkFactory;
 
-/// Takes the adapter, a software one only if the caller insists, and refuses one that computes garbage. `kernels` is the
-/// set meant for `hardware` or `software` adapters; any other value leaves the choice to the adapter.
-pub async fn open(insist: bool, kernels: Option<&str>, context_length: Option<usize>) -> Result<Box<SinkFactory>> {
+/// Takes the adapter, a software one only if the caller insists, and refuses one that computes garbage. Beside the sink it
+/// gives the variant of the kernels that the adapter runs.
+pub async fn open(wanted: Wanted<'_>) -> Result<(Box<SinkFactory>, Option<String>)> {
+    let Wanted { insist, kernels, variant, context_length, q8_cache } = wanted;
     let device = Device::open(insist).await?;
     let device = match kernels {
         Some("hardware") => device.treat_as_software(false),
         Some("software") => device.treat_as_software(true),
         _ => device,
     };
-    self_test(&device).await?;
-    Ok(Box::new(move |config| {
+    let device = tuned(device, variant).await?;
+    let variant = device.variant();
+    let make_sink: Box<SinkFactory> = Box::new(move |config| {
         let context_length = context_length.unwrap_or(DEFAULT_CONTEXT.min(config.max_context));
-        Ok(Box::new(Sink::new(&device, config, context_length)?))
-    }))
+        let sink = Sink::new(&device, config, context_length)?;
+        Ok(Box::new(if q8_cache { sink.with_kv_precision(Precision::Q8) } else { sink }))
+    });
+    Ok((make_sink, Some(variant)))
 }

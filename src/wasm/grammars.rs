@@ -1,9 +1,8 @@
 //! Constraints of the grammar build, as an engine in its own WebAssembly module uses them.
 
-use serde_json::Value;
 use wasm_bindgen::prelude::*;
 
-use super::values::{from_js, message_of};
+use super::values::caught;
 use crate::error::{Error, Result};
 use crate::grammar::{Compile, Constraint, Grammar, TokenSet};
 
@@ -55,17 +54,5 @@ impl Constraint for Remote {
 impl Drop for Remote {
     fn drop(&mut self) {
         self.0.free();
-    }
-}
-
-/// An error thrown by another module's edge, whose fields it keeps, or by anything else.
-fn caught(thrown: &JsValue) -> Error {
-    let fields = from_js("error", thrown).unwrap_or(Value::Null);
-    match (fields["code"].as_str(), fields["message"].as_str()) {
-        (Some("invalid-argument"), Some(message)) => {
-            Error::invalid(message).hint(fields["hint"].as_str().unwrap_or_default())
-        }
-        (_, Some(message)) => Error::internal(message),
-        _ => Error::internal(message_of(thrown)),
     }
 }

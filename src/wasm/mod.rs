@@ -1,5 +1,5 @@
-//! The edge: JavaScript values in and out. One source for three builds: an engine for each device, and the grammars that
-//! either of them fetches when a reply has to keep to a form.
+//! The edge: JavaScript values in and out. One source for four builds: an engine for each device, and what either of them
+//! fetches when it needs it, the grammars of replies that have to keep to a form and the chat templates of other models.
 
 #[cfg(all(feature = "cpu", not(feature = "gpu")))]
 mod cpu;
@@ -11,6 +11,10 @@ mod gpu;
 mod grammar;
 #[cfg(any(feature = "gpu", feature = "cpu"))]
 mod grammars;
+#[cfg(feature = "jinja")]
+mod jinja;
+#[cfg(any(feature = "gpu", feature = "cpu"))]
+mod templates;
 mod thrown;
 #[cfg(any(feature = "gpu", feature = "cpu"))]
 mod values;

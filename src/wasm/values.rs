@@ -31,3 +31,16 @@ pub fn to_js(value: &impl Serialize) -> JsResult<JsValue> {
 pub fn message_of(error: &JsValue) -> String {
     error.dyn_ref::<js_sys::Error>().map_or_else(|| format!("{error:?}"), |error| String::from(error.message()))
 }
+
+/// An error thrown by another module's edge, whose fields it keeps, or by anything else.
+pub fn caught(thrown: &JsValue) -> Error {
+    let fields = from_js("error", thrown).unwrap_or(Value::Null);
+    match (fields["code"].as_str(), fields["message"].as_str()) {
+        (Some("invalid-argument"), Some(message)) => {
+            Error::invalid(message).hint(fields["hint"].as_str().unwrap_or_default())
+        }
+        (Some("unsupported-model"), Some(message)) => Error::unsupported(message),
+        (_, Some(message)) => Error::internal(message),
+        _ => Error::internal(message_of(thrown)),
+    }
+}

@@ -53,6 +53,26 @@ for (const device of ['cpu', 'webgpu']) {
       assert.deepEqual(order, ['prefill', 'thinking', 'content', 'done']);
     });
 
+    test('replies that run at the same time are what each is alone', async () => {
+      const { alone, together, order } = await page.evaluate(async (messages) => {
+        const numbers = [0, 1, 2];
+        const begin = (n) => model.chat(messages, { seed: n, temperature: 2, maxTokens: 12 + 3 * n, enableThinking: n !== 1 });
+        const said = ({ thinking, content, usage }) => [thinking, content, usage.completionTokens];
+        const alone = [];
+        for (const n of numbers) alone.push(said(await begin(n)));
+        const order = [];
+        const together = await Promise.all(numbers.map(async (n) => {
+          const reply = begin(n);
+          for await (const _ of reply) order.push(n);
+          return said(await reply);
+        }));
+        return { alone, together, order };
+      }, USER);
+      assert.deepEqual(together, alone);
+      const overlap = order.indexOf(2) < order.lastIndexOf(0);
+      assert.equal(overlap, device === 'webgpu', `events came of replies ${order}`);
+    });
+
     test('without thinking there is none', async () => {
       const result = await page.evaluate(async (messages) => ({ ...await model.chat(messages, { enableThinking: false }) }), USER);
       assert.equal(result.thinking, '');

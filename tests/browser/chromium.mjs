@@ -8,7 +8,8 @@ import { chromium } from 'playwright-core';
 
 export const ROOT = new URL('../../', import.meta.url).pathname;
 
-function executable() {
+/** The browser's program. */
+export function executable() {
   const named = process.env.CHROMIUM ?? process.env.CHROME_PATH;
   if (named) return named;
   const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'microsoft-edge'];

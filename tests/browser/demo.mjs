@@ -12,11 +12,13 @@ const RICH = [
   '[link](https://example.com/) <script>alert(2)</script>', ' end',
 ];
 
+/** A model that says all of that. */
+export const rich = scriptedModel({ thinking: ['Hm'], answer: RICH });
+
 /** Starts server and browser; `close` ends them. */
 export async function startDemo(options = {}) {
   const server = await serve({ '/sub/path/': `${ROOT}www/dist/` });
   serveModels(server);
-  const rich = scriptedModel({ thinking: ['Hm'], answer: RICH });
   server.routes.set('/rich.gguf', (_, response) => response.writeHead(200, { 'Content-Length': rich.length, ETag: '"1"' }).end(rich));
   const context = await launch({ locale: 'en-GB', ...options });
   const foreign = [];

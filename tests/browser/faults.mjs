@@ -43,11 +43,12 @@ export function fileOf(bytes) {
 }
 
 /**
- * A route that serves a file in parts. For each request `faults({ from, to, count, ranged })` says what goes wrong, nothing if all goes well:
+ * A route that serves a file in parts. For each request `faults({ from, to, count, ranged, response })` says what goes wrong, nothing if all goes well:
  *
  * - `status`, `retryAfter`: answers with that status and no body
  * - `cut: n`, `stall: n`: after n bytes of the body the connection ends, or nothing more comes
  * - `slow: n`: n milliseconds between 64 KiB
+ * - `wait: promise`: no answer before it has settled
  * - `truncate: n`: says and sends n bytes too few
  * - `shift: n`: says and sends a range that begins n bytes later
  * - `flip: n`: one bit of the file's byte n is wrong
@@ -66,7 +67,8 @@ export function faulty(file, faults = () => undefined) {
     const range = rangeOf(request, file.size);
     const asked = { ...range ?? { from: 0, to: file.size }, ranged: range !== undefined, count: served.requests.length };
     served.requests.push(asked);
-    const fault = faults(asked) ?? {};
+    const fault = faults({ ...asked, response }) ?? {};
+    await fault.wait;
     if (fault.redirect !== undefined) return void response.writeHead(302, { Location: fault.redirect }).end();
     if (fault.portal !== undefined) return void response.writeHead(200, { 'Content-Type': fault.portal }).end('<!doctype html><title>Sign in</title><p>Welcome to our network');
     if (fault.restart === true) return restart(request.socket.server);

@@ -4,13 +4,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { ROOT } from './chromium.mjs';
-import { firefox, launch } from './marionette.mjs';
+import { launch } from './marionette.mjs';
 import { serve } from './server.mjs';
 
 const FOLDER = `${ROOT}extension/dist/firefox`;
 const manifest = JSON.parse(readFileSync(`${FOLDER}/manifest.json`, 'utf8'));
 
-describe('the sidebar in Firefox', { skip: firefox() === undefined && 'there is no Firefox' }, () => {
+describe('the sidebar in Firefox', () => {
   let browser;
   let server;
   before(async () => {

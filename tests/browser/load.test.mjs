@@ -184,7 +184,7 @@ describe('bad input', () => {
   const cases = [
     ['a truncated GGUF', '/truncated.gguf', whole.subarray(0, whole.length - 5000), 'malformed-file'],
     ['a GGUF cut in its header', '/header.gguf', whole.subarray(0, 1000), 'malformed-file'],
-    ['another architecture', '/llama.gguf', withArchitecture('llama'), 'unsupported-model'],
+    ['another architecture', '/mamba.gguf', withArchitecture('mamba'), 'unsupported-model'],
     ['a tensor that points past the end', '/past.gguf', gguf({ 'general.architecture': 'qwen3' }, { 'token_embd.weight': { shape: [32, 2], data: new Float32Array(64), at: 1 << 30 } }), 'malformed-file'],
     ['something that is no GGUF', '/noise.gguf', Buffer.alloc(4096, 7), 'download-failed'],
     ['an HTML page by its type', '/page.gguf', html, 'download-failed', { 'Content-Type': 'text/html' }],

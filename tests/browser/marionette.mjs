@@ -6,13 +6,8 @@ import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
-
-/** The program, nothing where there is none. */
-export function firefox() {
-  const places = (process.env.PATH ?? '').split(delimiter).flatMap((folder) => ['firefox', 'firefox-esr'].map((name) => join(folder, name)));
-  return process.env.FIREFOX ?? places.find((path) => existsSync(path));
-}
+import { join } from 'node:path';
+import { firefox } from './firefox.mjs';
 
 /** Pages of an extension get an address that each profile draws by lot; here it is chosen. */
 const ADDRESS = '4f1b0a5e-3c57-4d0b-9c1f-6f6f1f3f9a10';

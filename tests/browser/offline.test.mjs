@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { ANSWER, serveModels } from './bench.mjs';
 import { launch, open, ROOT } from './chromium.mjs';
+import { launchFirefox } from './firefox.mjs';
 import { serve } from './server.mjs';
 
 let context;
@@ -11,7 +12,7 @@ let server;
 before(async () => {
   server = await serve({ '/sub/path/': `${ROOT}www/dist/` });
   serveModels(server);
-  context = await launch();
+  context = process.env.BROWSER === 'firefox' ? await launchFirefox() : await launch();
 });
 after(() => context?.close());
 

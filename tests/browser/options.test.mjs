@@ -34,6 +34,7 @@ const CHAT = {
 const LOAD = {
   device: [['"gpu"', '1'], /'auto' or 'webgpu' or 'cpu'/],
   kernels: [['"fast"'], /'auto' or/],
+  kvCache: [['"f16"'], /'auto' or/],
   contextLength: [['0', '1.5', '"4k"'], /at least 1/],
   onProgress: [['5'], /function/],
   signal: [['{}'], /AbortSignal/],

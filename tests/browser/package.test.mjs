@@ -65,7 +65,7 @@ async function replies(path) {
 test('the tarball holds the package and nothing else', () => {
   const paths = packed.files.map(({ path }) => path).filter((path) => !path.endsWith('.d.ts')).sort();
   assert.deepEqual(paths, [
-    'README.md', 'ai-sdk.js', 'engine-cpu.js', 'engine-cpu.wasm', 'engine-gpu.js', 'engine-gpu.wasm', 'grammar.js', 'grammar.wasm', 'host.js', 'index.js', 'openai.js', 'package.json', 'qwen3-tiny-math.gguf', 'remote.js', 'tool-arguments.js', 'worker.js',
+    'README.md', 'ai-sdk.js', 'engine-cpu.js', 'engine-cpu.wasm', 'engine-gpu.js', 'engine-gpu.wasm', 'grammar.js', 'grammar.wasm', 'host.js', 'index.js', 'jinja.js', 'jinja.wasm', 'openai.js', 'package.json', 'qwen3-tiny-math.gguf', 'remote.js', 'tool-arguments.js', 'worker.js',
   ]);
 });
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
-import { ask, startDemo } from './demo.mjs';
+import { ask, rich, startDemo } from './demo.mjs';
 import { call, scriptedModel } from './scripted.mjs';
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -15,6 +15,9 @@ const caller = scriptedModel({
   turns: [{ after: '8', answer: ['Ninety', '-eight'] }],
   context: 2560,
 });
+
+/** What the compare view asks. */
+const SAMPLE = JSON.parse(await readFile(new URL('../../www/compare/questions.json', import.meta.url), 'utf8'));
 
 let demo;
 let page;
@@ -53,7 +56,7 @@ describe('the panels of the demo page', () => {
     assert.match(figures, /Speed[\d.]+ tokens\/s.*First token.*Tokens\d+ thinking, \d+ answer.*Context used\d+ of 512/);
     assert.match(await shownPrompt(), /^<\|im_start\|>user\nInspect me<\|im_end\|>\n<\|im_start\|>assistant\n/);
     await page.click('[aria-label="Copy the report"]');
-    await page.waitForFunction(async () => (await navigator.clipboard.readText()).includes('userAgent'));
+    while (!(await clipboard()).includes('userAgent'));
     assert.equal(JSON.parse(await clipboard()).model.device, 'cpu');
     assert.deepEqual(await serious(), []);
   });
@@ -108,16 +111,17 @@ describe('the panels of the demo page', () => {
 
   test('compares thinking with the scores of the embedded model, and times it', async () => {
     await page.click('.views-nav >> text=Compare thinking');
-    await page.click('.samples button >> nth=0');
+    const [{ question, right: rightIs }] = SAMPLE;
+    await page.click(`.sample >> text=${question}`);
     await page.waitForFunction(() => document.querySelectorAll('.compare .stats').length === 2);
     assert.equal(await page.locator('.compare .column >> nth=0').locator('.thoughts').count(), 1);
     assert.equal(await page.locator('.compare .column >> nth=1').locator('.thoughts').count(), 0);
-    assert.match(await page.textContent('.compare'), /Right is: x₁ = 3, x₂ = −3\/2/);
-    await page.waitForSelector('.scores tbody tr');
+    assert.ok((await page.textContent('.compare')).includes(`Right is: ${rightIs}`));
+    await page.waitForSelector('.scores:not(.sample) tbody tr');
     const readme = await readFile(new URL('../../models/tiny-math/README.md', import.meta.url), 'utf8');
     const [right, of] = ['en', 'zh'].map((language) => new RegExp(`\\| triangle \\|  \\| think \\| ${language} \\| (\\d+)/(\\d+)`).exec(readme))
       .reduce(([right, of], match) => [right + Number(match[1]), of + Number(match[2])], [0, 0]);
-    assert.match(await page.textContent('.scores tr:has-text("triangle")'), new RegExp(`^triangle${Math.round((right / of) * 100)} %`));
+    assert.match(await page.textContent('.scores:not(.sample) tr:has-text("triangle")'), new RegExp(`^triangle${Math.round((right / of) * 100)} %`));
     assert.deepEqual(await serious(), []);
     await page.click('.views-nav >> text=Benchmark');
     await page.click('.benchmark >> text=Run');
@@ -125,10 +129,44 @@ describe('the panels of the demo page', () => {
     assert.equal(await page.locator('.measure').count(), 4);
     assert.equal(await page.locator('.bench-bar').count(), 10);
     await page.click('[aria-label="Copy the figures"]');
-    await page.waitForFunction(async () => (await navigator.clipboard.readText()).includes('rounds'));
+    while (!(await clipboard()).includes('rounds'));
     assert.equal(JSON.parse(await clipboard()).rounds.length, 3);
     assert.deepEqual(await serious(), []);
     await page.click('.views-nav >> text=Chat');
+  });
+
+  test('asks the evaluation sample in both modes, marks what is right, and thinking is worth its time', async () => {
+    const own = await demo.page('', '#compare');
+    await own.click('text=Run the sample');
+    await own.waitForFunction((count) => document.querySelectorAll('.sample .mark').length === count, 2 * SAMPLE.length);
+    await own.waitForSelector('text=Run the sample >> visible=true');
+    const rows = await own.evaluate(() => [...document.querySelectorAll('.sample tbody tr')].map((row) => [...row.querySelectorAll('.mark')]
+      .map((mark) => ({ reply: mark.nextElementSibling.textContent, marked: mark.querySelector('.visually-hidden').textContent }))));
+    const numbers = (text) => text.replaceAll('−', '-').match(/-?\d+(\/\d+)?/g)?.join();
+    const counts = [0, 0];
+    for (const [index, modes] of rows.entries()) {
+      for (const [mode, { reply, marked }] of modes.entries()) {
+        const right = numbers(reply) === numbers(SAMPLE[index].right);
+        assert.equal(marked, right ? 'right' : 'wrong', `${reply} for ${SAMPLE[index].right}`);
+        counts[mode] += right ? 1 : 0;
+      }
+    }
+    const tallies = await own.locator('.sample thead .quiet').allTextContents();
+    for (const [mode, tally] of tallies.entries()) assert.match(tally, new RegExp(`^${counts[mode]} of ${SAMPLE.length} right · \\d+ tokens each$`));
+    assert.ok(counts[0] > counts[1], tallies.join(', '));
+    assert.deepEqual(own.complaints, []);
+    await own.close();
+  });
+
+  test('has no serious fault of accessibility in an answer with everything an answer can hold', async () => {
+    await page.setInputFiles('.drop input', { name: 'rich.gguf', mimeType: '', buffer: rich });
+    await page.waitForFunction(() => document.querySelector('#model-name').textContent === 'rich.gguf' && document.querySelector('#model-dot').dataset.state === 'ready');
+    await page.click('#new-chat');
+    await ask(page, 'All');
+    await page.waitForSelector('.code .hljs-keyword');
+    await page.waitForSelector('.katex-display');
+    await page.click('.thoughts summary');
+    assert.deepEqual(await serious(), []);
   });
 
   test('speaks Chinese, is dark or light as one likes, and has names for everything', async () => {
@@ -137,6 +175,11 @@ describe('the panels of the demo page', () => {
     assert.equal(await page.textContent('.new-chat'), '新对话');
     assert.equal(await page.getAttribute('html', 'lang'), 'zh');
     assert.equal(await page.getAttribute('#prompt', 'placeholder'), '问点什么');
+    await page.click('#open-models');
+    await page.waitForSelector('.catalogue li');
+    // What the catalogue says of a model too.
+    for (const words of await page.locator('.catalogue li p:not(.address)').allTextContents()) assert.match(words, /\p{Script=Han}/u);
+    await page.keyboard.press('Escape');
     await page.selectOption('[name="look"]', 'dark');
     assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(22, 23, 26)');
     assert.deepEqual(await serious(), []);

@@ -26,10 +26,12 @@ const BACKENDS = [
   { device: 'cpu', names: Object.keys(CHECKPOINTS) },
   { device: 'webgpu', kernels: 'software', names: Object.keys(CHECKPOINTS) },
   { device: 'webgpu', kernels: 'hardware', names: ['narrow-q4_0.gguf', 'super-q6_k.gguf'] },
+  // As if the adapter had been found to be fastest with subgroups, which its self-test must allow.
+  { device: 'webgpu', kernels: 'hardware', variant: 'subgroups-64', names: ['narrow-q4_0.gguf'] },
 ];
 
-for (const { device, kernels = 'auto', names } of BACKENDS) {
-  describe(`logits on ${device}, ${kernels} kernels`, () => {
+for (const { device, kernels = 'auto', variant, names } of BACKENDS) {
+  describe(`logits on ${device}, ${variant ?? kernels} kernels`, () => {
     let bench;
     let page;
     before(async () => {
@@ -37,6 +39,21 @@ for (const { device, kernels = 'auto', names } of BACKENDS) {
       page = await bench.page();
     });
     after(() => bench.stop());
+    /** The variant that is remembered for the adapter, after putting another in its place if one is given. */
+    const remembered = (variant) => page.evaluate(async (variant) => {
+      const cache = await caches.open('qwen3-web-kernels');
+      const [entry] = await cache.keys();
+      if (variant !== undefined) await cache.put(entry, new Response(variant));
+      return (await cache.match(entry)).text();
+    }, variant);
+    if (variant !== undefined) {
+      before(async () => {
+        await page.evaluate(async (kernels) => {
+          await (await globalThis.qwen3.loadModel('/fixtures/narrow-q4_0.gguf', { device: 'webgpu', kernels, cache: 'none' })).unload();
+        }, kernels);
+        await remembered(variant);
+      });
+    }
     for (const name of names) {
       const tolerance = CHECKPOINTS[name];
       test(`${name} agrees with transformers`, async () => {
@@ -56,5 +73,6 @@ for (const { device, kernels = 'auto', names } of BACKENDS) {
         }
       });
     }
+    if (variant !== undefined) test('they were taken, and passed', async () => assert.equal(await remembered(), variant));
   });
 }

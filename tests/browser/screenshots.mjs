@@ -26,6 +26,8 @@ for (const [look, options] of Object.entries(LOOKS)) {
   await page.waitForFunction(() => document.querySelector('.thoughts .text')?.textContent.length > 60);
   await take('thinking');
   await page.waitForSelector('.stats');
+  // The rail is folded away on a phone.
+  await page.evaluate(() => document.querySelector('#new-chat').click());
   await ask(page, 'Solve 3x² + 5x − 2 = 0');
   await page.locator('.thoughts summary').last().click();
   await page.waitForTimeout(200);
@@ -40,6 +42,15 @@ for (const [look, options] of Object.entries(LOOKS)) {
   await page.waitForSelector('.catalogue li');
   await take('models');
   await page.keyboard.press('Escape');
+  await page.evaluate(() => { location.hash = 'compare'; });
+  await page.click('.compare .benchmark-row button');
+  await page.waitForFunction(() => document.querySelectorAll('.sample tbody tr:last-child .mark').length === 2);
+  await page.waitForTimeout(200);
+  await take('compare');
+  await page.evaluate(() => { location.hash = 'benchmark'; });
+  await page.click('.benchmark .primary');
+  await page.waitForSelector('.benchmark .icon-button >> visible=true');
+  await take('benchmark');
   const rich = await demo.page('/rich.gguf');
   await ask(rich, 'Show me what an answer can hold');
   await rich.waitForSelector('.katex-display');

@@ -21,9 +21,11 @@ function byteAlphabet() {
  * ever. In non-thinking mode it says the answer alone. `turns` holds other answers, each for when the text so far has the character
  * `after`: a tool's result, a question; the last that fits counts. Tags among the words are the tokens of that name. `unused` adds
  * that many tokens, of 1 kB each, to make the file larger: half of each is noise, so that a database cannot make it small. An endless
- * thinking never goes in circles word for word: its last word comes once more as often as it goes on with the first.
+ * thinking never goes in circles word for word: its last word comes once more as often as it goes on with the first. `width` adds that
+ * many units of 1.5 kB to the feed-forward layer, which say nothing: two thirds of each are noise. `template` is the chat template in
+ * the file.
  */
-export function scriptedModel({ thinking, answer, turns = [], endless, context = 512, unused = 0 }) {
+export function scriptedModel({ thinking, answer, turns = [], endless, context = 512, unused = 0, width = 0, template }) {
   const alphabet = byteAlphabet();
   const spell = (text) => [...new TextEncoder().encode(text)].map((byte) => alphabet[byte]).join('');
   const newline = spell('\n');
@@ -43,11 +45,29 @@ export function scriptedModel({ thinking, answer, turns = [], endless, context =
   }
   const { embedding, layer, head } = network(steps, tokens, id);
   // A linear congruential generator (Numerical Recipes, §7.1): the same noise every time.
-  let noise = 1;
-  for (let place = embedding.length - unused * HIDDEN; place < embedding.length; place += 1) {
-    noise = (Math.imul(noise, 1664525) + 1013904223) >>> 0;
-    embedding[place] = noise / 2 ** 32;
-  }
+  let state = 1;
+  const noise = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+  for (let place = embedding.length - unused * HIDDEN; place < embedding.length; place += 1) embedding[place] = noise();
+  const units = HIDDEN + width;
+  /** Rows of units, and one more for each that is added. */
+  const widened = (rows, fill) => {
+    const wide = new Float32Array(units * HIDDEN);
+    wide.set(rows);
+    for (let place = rows.length; place < wide.length; place += 1) wide[place] = fill();
+    return wide;
+  };
+  /** The same of columns, of which the engine wants rows. */
+  const lengthened = (rows) => {
+    const long = new Float32Array(units * HIDDEN);
+    for (let row = 0; row < HIDDEN; row += 1) {
+      long.set(rows.subarray(row * HIDDEN, (row + 1) * HIDDEN), row * units);
+      for (let unit = HIDDEN; unit < units; unit += 1) long[row * units + unit] = noise();
+    }
+    return long;
+  };
   const zeros = (...shape) => ({ shape, data: new Float32Array(shape.reduce((a, b) => a * b)) });
   const ones = (size) => ({ shape: [size], data: new Float32Array(size).fill(1) });
   return gguf({
@@ -56,7 +76,7 @@ export function scriptedModel({ thinking, answer, turns = [], endless, context =
     'qwen3.block_count': uint32(1),
     'qwen3.context_length': uint32(context),
     'qwen3.embedding_length': uint32(HIDDEN),
-    'qwen3.feed_forward_length': uint32(HIDDEN),
+    'qwen3.feed_forward_length': uint32(units),
     'qwen3.attention.head_count': uint32(2),
     'qwen3.attention.head_count_kv': uint32(1),
     'qwen3.attention.key_length': uint32(HEAD_DIM),
@@ -69,6 +89,7 @@ export function scriptedModel({ thinking, answer, turns = [], endless, context =
     'tokenizer.ggml.token_type': int32s(tokens.map((token) => (!SPECIAL.includes(token) ? NORMAL : token.startsWith('<|') ? CONTROL : USER_DEFINED))),
     'tokenizer.ggml.merges': [`${newline} ${newline}`],
     'tokenizer.ggml.eos_token_id': uint32(id('<|im_end|>')),
+    ...(template === undefined ? {} : { 'tokenizer.chat_template': template }),
   }, {
     'token_embd.weight': { shape: [HIDDEN, tokens.length], data: embedding },
     'blk.0.attn_norm.weight': ones(HIDDEN),
@@ -79,9 +100,9 @@ export function scriptedModel({ thinking, answer, turns = [], endless, context =
     'blk.0.attn_k_norm.weight': ones(HEAD_DIM),
     'blk.0.attn_output.weight': { shape: [2 * HEAD_DIM, HIDDEN], data: layer.output },
     'blk.0.ffn_norm.weight': ones(HIDDEN),
-    'blk.0.ffn_gate.weight': { shape: [HIDDEN, HIDDEN], data: layer.gate },
-    'blk.0.ffn_up.weight': { shape: [HIDDEN, HIDDEN], data: layer.up },
-    'blk.0.ffn_down.weight': { shape: [HIDDEN, HIDDEN], data: layer.down },
+    'blk.0.ffn_gate.weight': { shape: [HIDDEN, units], data: widened(layer.gate, noise) },
+    'blk.0.ffn_up.weight': { shape: [HIDDEN, units], data: widened(layer.up, () => 0) },
+    'blk.0.ffn_down.weight': { shape: [units, HIDDEN], data: lengthened(layer.down) },
     'output_norm.weight': ones(HIDDEN),
     'output.weight': { shape: [HIDDEN, tokens.length], data: head },
   });

@@ -46,7 +46,7 @@ export class SidePanel {
   /** Takes the panel that is open, or is just opening. */
   static async attach({ context, id }, browser) {
     const session = browser ?? await context.browser().newBrowserCDPSession();
-    for (let tries = 0; tries < 200; tries += 1) {
+    for (const end = Date.now() + 60_000; Date.now() < end;) {
       const { targetInfos } = await session.send('Target.getTargets', { filter: [{ type: 'page' }] });
       const panel = targetInfos.find(({ url }) => url === `chrome-extension://${id}/panel.html`);
       if (panel !== undefined) {

@@ -14,7 +14,7 @@ const server = await serve({ '/pages/': `${ROOT}tests/fixtures/pages/` });
 for (const look of ['light', 'dark']) {
   const extension = await launchWithExtension({ colorScheme: look, args: ['--window-size=1100,800'] });
   const page = await extension.context.newPage();
-  await page.setViewportSize({ width: 740, height: 530 });
+  await page.setViewportSize({ width: 740, height: 700 });
   await page.goto(`${server.url}/pages/article.html`);
   const panel = await SidePanel.open(extension, page);
   await panel.emulate(look);
@@ -49,7 +49,7 @@ async function beside(page, panel, name) {
   const left = (await page.screenshot()).toString('base64');
   const right = readFileSync(panel).toString('base64');
   const sheet = await page.context().newPage();
-  await sheet.setViewportSize({ width: 1100, height: 530 });
+  await sheet.setViewportSize({ width: 1100, height: 700 });
   await sheet.setContent(`<body style="margin: 0; display: flex; align-items: start">${[left, right].map((image) => `<img src="data:image/png;base64,${image}">`).join('')}</body>`);
   await sheet.screenshot({ path: name });
   await sheet.close();

@@ -7,6 +7,7 @@ pub enum Value {
     U16(u16),
     U32(u32),
     F32(f32),
+    Bool(bool),
     Text(String),
     Texts(Vec<String>),
     I32s(Vec<i32>),
@@ -200,6 +201,10 @@ impl Gguf {
                 Value::F32(number) => {
                     out.extend(6u32.to_le_bytes());
                     out.extend(number.to_le_bytes());
+                }
+                Value::Bool(truth) => {
+                    out.extend(7u32.to_le_bytes());
+                    out.push(u8::from(*truth));
                 }
                 Value::Text(string) => {
                     out.extend(8u32.to_le_bytes());

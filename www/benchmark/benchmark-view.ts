@@ -1,8 +1,8 @@
 // The benchmark: times the loaded model on this machine in a few rounds, with bars, and offers the figures as JSON.
 
-import { diagnose, type ChatResult, type Model, type Reply } from 'qwen3-web';
+import { diagnose, type ChatModel, type ChatResult, type Reply } from 'qwen3-web';
 import { copyButton } from '../chat/copy.js';
-import type { ModelLoader } from '../models/loader.js';
+import { hostOf, type ModelLoader } from '../models/loader.js';
 import { button, make } from '../ui/dom.js';
 import { rate, seconds } from '../ui/format.js';
 import { say, text, type MessageKey } from '../ui/messages.js';
@@ -51,20 +51,20 @@ export class BenchmarkView {
     );
     loader.watch((state) => {
       if (state.kind === 'loading') this.#rounds = [];
-      if (state.kind === 'ready' || state.kind === 'loading') this.#draw();
+      if (state.kind !== 'failed' && state.kind !== 'paused') this.#draw();
       this.#update();
     });
   }
 
   #update(): void {
     const running = this.#reply !== undefined;
-    this.#run.disabled = running || this.#loader.model === undefined;
+    this.#run.disabled = running || this.#loader.chatModel === undefined;
     this.#stop.hidden = !running;
     this.#copy.hidden = running || this.#rounds.length === 0;
   }
 
   async #measure(): Promise<void> {
-    const model = this.#loader.model;
+    const model = this.#loader.chatModel;
     if (model === undefined || this.#reply !== undefined) return;
     this.#rounds = [];
     try {
@@ -85,10 +85,10 @@ export class BenchmarkView {
     }
   }
 
-  #round(model: Model, round: number): Promise<ChatResult> {
+  #round(model: ChatModel, round: number): Promise<ChatResult> {
     // Each round reads another text, so that none is in the cache.
     const prompt = Array.from({ length: PROMPT_WORDS }, (_, index) => String((index + 2) * (round + 7))).join(' ');
-    const maxTokens = Math.min(DECODE_TOKENS, Math.floor(model.info.contextLength / 4));
+    const maxTokens = Math.min(DECODE_TOKENS, Math.floor((model.info.contextLength ?? Infinity) / 4));
     const reply = model.chat([{ role: 'user', content: prompt }], { enableThinking: true, maxTokens, seed: round });
     this.#reply = reply;
     this.#update();
@@ -102,7 +102,7 @@ export class BenchmarkView {
       const { info } = state.model;
       rows.push(make('p', 'quiet', [state.title, info.quantization, info.device === 'webgpu' ? 'WebGPU' : 'CPU', ...(info.adapter === undefined ? [] : [info.adapter])].join(' · ')));
       rows.push(measureRow('loadTime', [state.loadMs], (ms) => seconds(ms / 1000)));
-    }
+    } else if (state.kind === 'connected') rows.push(make('p', 'quiet', `${state.title} · ${hostOf(state.source)}`));
     for (const { key, of, show } of MEASURES) {
       if (this.#rounds.length > 0) rows.push(measureRow(key, this.#rounds.map(of), show));
     }
@@ -112,7 +112,7 @@ export class BenchmarkView {
   async #report(): Promise<string> {
     const { state } = this.#loader;
     const loadMs = state.kind === 'ready' ? state.loadMs : undefined;
-    return JSON.stringify({ model: this.#loader.model?.info, loadMs, rounds: this.#rounds.map(({ usage, timings }) => ({ usage, timings })), machine: await diagnose() }, undefined, 2);
+    return JSON.stringify({ model: this.#loader.chatModel?.info, loadMs, rounds: this.#rounds.map(({ usage, timings }) => ({ usage, timings })), machine: await diagnose() }, undefined, 2);
   }
 }
 

@@ -6,7 +6,7 @@ import { Qwen3Error, type ChatModel as AnyModel, type ChatOptions, type Device, 
 import { button, make } from '../ui/dom.js';
 import { rate } from '../ui/format.js';
 import { icon } from '../ui/icons.js';
-import { label, say, text } from '../ui/messages.js';
+import { label, say, text, type MessageKey } from '../ui/messages.js';
 import { copyButton } from './copy.js';
 import { messagesOf, newConversation, type Answer, type Attachment, type Conversation, type ConversationStore, type Question } from './conversations.js';
 import { ReplyView } from './reply-view.js';
@@ -32,12 +32,10 @@ export interface ChatSetup {
   onProblem(error: unknown): void;
   /** Told of each reply as it begins, with what was sent. */
   onReply?(reply: AsyncIterable<ReplyEvent>, messages: Message[], options: ChatOptions): void;
-  /** Told when another conversation is shown, or this one is kept for the first time. */
-  onConversation?(conversation: Conversation): void;
   /** Shown while the conversation is empty. */
   welcome?: HTMLElement;
   /** Asked when pressed; shown under the welcome. */
-  suggestions?: readonly string[];
+  suggestions?: readonly MessageKey[];
   /** Asked for what goes along with a question that comes without. */
   attach?(question: string): Promise<Attachment | undefined>;
   /** Beside the send button. */
@@ -62,6 +60,8 @@ export class ChatView {
   readonly #send = label(make('button', 'round primary', icon('send')), 'send');
   readonly #stop = label(button('round primary', () => this.stop(), icon('stop')), 'stop');
   readonly #speed = make('span', 'speed');
+  readonly #end = label(button('round', () => this.#toEnd(), icon('down')), 'toEnd');
+  readonly #listeners: (() => void)[] = [];
   #conversation = newConversation();
   /** The elements of the turns, in their order. */
   #elements: HTMLLIElement[] = [];
@@ -76,11 +76,13 @@ export class ChatView {
     setup.host.classList.add('chat');
     label(this.#turns, 'conversation');
     this.#announce.setAttribute('role', 'status');
+    this.#end.hidden = true;
     this.#fillEmpty();
-    this.#scroller.append(this.#empty, this.#turns, this.#announce);
+    this.#scroller.append(this.#empty, this.#turns, this.#announce, make('div', 'to-end', this.#end));
     setup.host.append(this.#scroller, this.#composer());
     this.#scroller.addEventListener('scroll', () => {
       this.#following = this.#atEnd();
+      this.#end.hidden = this.#following;
     }, { passive: true });
     document.addEventListener('keydown', (event) => {
       if (event.key === 'Escape' && !event.defaultPrevented && document.querySelector('dialog[open]') === null) this.stop();
@@ -129,8 +131,14 @@ export class ChatView {
       }
     }
     this.#update();
+    this.#end.hidden = true;
     this.#toEnd();
-    this.#setup.onConversation?.(conversation);
+    this.#tell();
+  }
+
+  /** Calls `listener` when another conversation is shown, and when this one is kept. */
+  onConversation(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
   /** Puts the cursor where one writes. */
@@ -196,7 +204,7 @@ export class ChatView {
           answer.thinkingMs = view.thinkingMs;
           // Once, when it is whole: a region that changes with every token stutters.
           this.#announce.textContent = content === '' ? text('replyEnded') : content;
-          this.#end(reply, view, answer, conversation);
+          this.#finish(reply, view, answer, conversation);
         } else if (performance.now() - kept > KEEP_EVERY_MS) {
           kept = performance.now();
           this.#keep(conversation);
@@ -207,11 +215,11 @@ export class ChatView {
       view.fail();
       throw error;
     } finally {
-      this.#end(reply, view, answer, conversation);
+      this.#finish(reply, view, answer, conversation);
     }
   }
 
-  #end(reply: Pick<Reply, 'abort'>, view: ReplyView, answer: Answer, conversation: Conversation): void {
+  #finish(reply: Pick<Reply, 'abort'>, view: ReplyView, answer: Answer, conversation: Conversation): void {
     if (this.#reply !== reply) return;
     this.#reply = undefined;
     this.#actions(view, answer);
@@ -223,7 +231,11 @@ export class ChatView {
   #keep(conversation: Conversation): void {
     conversation.updatedAt = Date.now();
     this.#setup.store.put(conversation).catch((error: unknown) => this.#setup.onProblem(error));
-    this.#setup.onConversation?.(conversation);
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
   }
 
   /** Runs a reply that nobody else listens to. */
@@ -329,10 +341,10 @@ export class ChatView {
   }
 
   #fillEmpty(): void {
-    const suggestions = (this.#setup.suggestions ?? []).map((suggestion) => button('', () => {
-      this.#prompt.value = suggestion;
+    const suggestions = (this.#setup.suggestions ?? []).map((suggestion) => say(button('', () => {
+      this.#prompt.value = text(suggestion);
       this.#submit();
-    }, suggestion));
+    }), suggestion));
     if (this.#setup.welcome !== undefined) this.#empty.append(this.#setup.welcome);
     if (suggestions.length > 0) this.#empty.append(make('div', 'suggestions', ...suggestions));
   }
@@ -388,6 +400,7 @@ export class ChatView {
   #follow(): void {
     this.#frame = undefined;
     if (this.#following) this.#toEnd();
+    else this.#end.hidden = this.#atEnd();
   }
 
   #toEnd(): void {

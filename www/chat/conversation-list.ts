@@ -78,7 +78,13 @@ export class ConversationList {
 
 /** The buttons that offer the shown conversation as a file. */
 export function exportButtons(view: ChatView): HTMLElement {
-  const markdown = button('quiet-button', () => exportMarkdown(view.conversation), icon('save'), 'Markdown');
-  const json = button('quiet-button', () => exportJson(view.conversation), icon('save'), 'JSON');
-  return make('div', 'exports', label(markdown, 'exportMarkdown'), label(json, 'exportJson'));
+  const markdown = button('quiet-button', () => exportMarkdown(view.conversation), 'Markdown');
+  const json = button('quiet-button', () => exportJson(view.conversation), 'JSON');
+  const made = make('div', 'exports', say(make('span', 'quiet'), 'export'), label(markdown, 'exportMarkdown'), label(json, 'exportJson'));
+  const update = (): void => {
+    made.hidden = view.conversation.turns.length === 0;
+  };
+  view.onConversation(update);
+  update();
+  return made;
 }

@@ -71,7 +71,9 @@ export function messagesOf(turns: readonly Turn[]): Message[] {
 /** A new, empty conversation. */
 export function newConversation(): Conversation {
   const now = Date.now();
-  return { id: crypto.randomUUID(), title: '', createdAt: now, updatedAt: now, turns: [] };
+  // Not randomUUID: pages that are not served securely have none.
+  const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return { id, title: '', createdAt: now, updatedAt: now, turns: [] };
 }
 
 interface Schema extends DBSchema {

@@ -1,19 +1,12 @@
-// "Compare thinking": one question to the loaded model in both modes, side by side, and what the embedded model scored in each.
+// "Compare thinking": a question, or the embedded model's evaluation sample, to the loaded model in both modes, and its published scores.
 
-import type { Reply } from 'qwen3-web';
+import type { ChatResult, Reply, ReplyEvent } from 'qwen3-web';
 import { ReplyView } from '../chat/reply-view.js';
 import type { ModelLoader } from '../models/loader.js';
 import { button, make, withAttributes } from '../ui/dom.js';
 import { label, say, type MessageKey } from '../ui/messages.js';
+import { MODES, SampleView, type Mode } from './sample-view.js';
 import { scoreTable } from './scores.js';
-
-/** Problems of the families the embedded model was trained on, with what is right. */
-const PROBLEMS = [
-  { question: 'Solve 2x² − 3x − 9 = 0', right: 'x₁ = 3, x₂ = −3/2' },
-  { question: 'Solve 3x² + 5x − 2 = 0', right: 'x₁ = 1/3, x₂ = −2' },
-  { question: 'Solve 5x + 3 = 2x + 18', right: 'x = 5' },
-  { question: 'What is 7 × 8 + 12?', right: '68' },
-] as const;
 
 /** The view; it asks whatever model is loaded. */
 export class CompareView {
@@ -22,9 +15,18 @@ export class CompareView {
   readonly #onProblem: (error: unknown) => void;
   readonly #question = make('input');
   readonly #run = say(make('button', 'primary'), 'compareRun');
+  readonly #runSample = say(button('', () => void this.#askSample()), 'sampleRun');
+  readonly #stop = say(button('', () => this.#reply?.abort()), 'stop');
   readonly #right = make('p', 'quiet');
-  readonly #columns: Readonly<Record<'thinking' | 'direct', HTMLOListElement>> = { thinking: make('ol', 'turns'), direct: make('ol', 'turns') };
-  readonly #scores = make('div', 'scores');
+  readonly #progress = make('p', 'quiet');
+  readonly #columns: Readonly<Record<Mode, HTMLOListElement>> = { thinking: make('ol', 'turns'), direct: make('ol', 'turns') };
+  readonly #both: HTMLElement;
+  readonly #sample = new SampleView(({ question, right }) => {
+    this.#question.value = question;
+    this.#question.scrollIntoView({ block: 'center' });
+    void this.#compare(question, right);
+  });
+  #busy = false;
   #reply: Reply | undefined;
 
   constructor(loader: ModelLoader, onProblem: (error: unknown) => void) {
@@ -32,76 +34,98 @@ export class CompareView {
     this.#onProblem = onProblem;
     withAttributes(this.#question, { type: 'text', required: '' });
     label(this.#question, 'yourQuestion');
-    const form = make('form', 'own', this.#question, this.#run, say(button('', () => this.#reply?.abort()), 'stop'));
+    say(this.#question, 'yourQuestion', {}, 'placeholder');
+    this.#progress.setAttribute('role', 'status');
+    const form = make('form', 'own', this.#question, this.#run, this.#stop);
     form.addEventListener('submit', (event) => {
       event.preventDefault();
       void this.#compare(this.#question.value.trim());
     });
-    const samples = PROBLEMS.map(({ question }) => button('', () => {
-      this.#question.value = question;
-      void this.#compare(question);
-    }, question));
+    this.#both = make('div', 'columns', this.#column('thinking', 'withThinking'), this.#column('direct', 'withoutThinking'));
+    this.#both.hidden = true;
+    const scores = make('div', 'scores');
     this.element.append(
       say(make('h2'), 'compareThinking'), say(make('p', 'quiet'), 'compareText'),
-      form, make('div', 'samples', ...samples), this.#right,
-      make('div', 'columns', this.#column('thinking', 'withThinking'), this.#column('direct', 'withoutThinking')),
-      this.#scores,
+      form, this.#right, this.#both,
+      make('div', 'benchmark-row', this.#runSample, this.#progress), this.#sample.element, scores,
     );
     loader.watch(() => this.#update());
     // The scores are fetched when somebody looks.
     new IntersectionObserver((entries, observer) => {
       if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
       observer.disconnect();
-      scoreTable().then((table) => this.#scores.append(table), this.#onProblem);
+      scoreTable().then((table) => scores.append(table), this.#onProblem);
     }).observe(this.element);
   }
 
-  #column(name: 'thinking' | 'direct', key: MessageKey): HTMLElement {
-    label(this.#columns[name], key);
-    return make('section', 'column', say(make('h3'), key), this.#columns[name]);
+  #column(mode: Mode, key: MessageKey): HTMLElement {
+    label(this.#columns[mode], key);
+    return make('section', 'column', say(make('h3'), key), this.#columns[mode]);
   }
 
   #update(): void {
-    const idle = this.#loader.model !== undefined && this.#reply === undefined;
-    for (const control of this.element.querySelectorAll<HTMLButtonElement>('.samples button')) control.disabled = !idle;
-    this.#run.disabled = !idle;
+    const idle = this.#loader.chatModel !== undefined && !this.#busy;
+    for (const control of [this.#run, this.#runSample, ...this.#sample.element.querySelectorAll('button')]) control.disabled = !idle;
+    this.#stop.hidden = !this.#busy;
   }
 
-  async #compare(question: string): Promise<void> {
-    if (question === '' || this.#reply !== undefined) return;
-    const known = PROBLEMS.find((problem) => problem.question === question);
-    this.#right.hidden = known === undefined;
-    if (known !== undefined) say(this.#right, 'rightAnswer', { answer: known.right });
-    for (const column of Object.values(this.#columns)) column.replaceChildren();
+  /** One at a time; what goes wrong is told. */
+  async #alone(work: () => Promise<void>): Promise<void> {
+    if (this.#busy) return;
+    this.#busy = true;
+    this.#update();
     try {
-      for (const name of ['thinking', 'direct'] as const) {
-        if (await this.#answer(question, name) === 'abort') break;
-      }
+      await work();
     } catch (error) {
       this.#onProblem(error);
     } finally {
+      this.#busy = false;
       this.#reply = undefined;
+      this.#progress.textContent = '';
+      this.#progress.removeAttribute('data-said');
       this.#update();
     }
   }
 
+  #askSample(): Promise<void> {
+    return this.#alone(() => this.#sample.run(
+      (content, mode, seed) => this.#ask(content, mode, seed, () => undefined),
+      (index, count) => say(this.#progress, 'sampleProgress', { index, count }),
+    ));
+  }
+
+  #compare(question: string, right?: string): Promise<void> {
+    return this.#alone(async () => {
+      if (question === '') return;
+      this.#both.hidden = false;
+      this.#right.hidden = right === undefined;
+      if (right !== undefined) say(this.#right, 'rightAnswer', { answer: right });
+      for (const column of Object.values(this.#columns)) column.replaceChildren();
+      for (const mode of MODES) if (await this.#show(question, mode) === 'abort') return;
+    });
+  }
+
   /** Shows the reply of one mode; returns why it ended. */
-  async #answer(content: string, name: 'thinking' | 'direct'): Promise<string> {
-    const model = this.#loader.model;
-    if (model === undefined) return 'abort';
-    const reply = model.chat([{ role: 'user', content }], { enableThinking: name === 'thinking', seed: 1 });
-    this.#reply = reply;
-    this.#update();
-    const view = new ReplyView(() => reply.skipThinking());
-    this.#columns[name].append(view.element);
+  async #show(content: string, mode: Mode): Promise<string> {
+    const view = new ReplyView(() => this.#reply?.skipThinking());
+    this.#columns[mode].append(view.element);
     try {
-      for await (const event of reply) view.show(event);
+      const result = await this.#ask(content, mode, 1, (event) => view.show(event));
+      const device = this.#loader.model?.info.device;
+      if (result !== undefined) view.end({ ...result, ...(device === undefined ? {} : { device }) });
+      return result?.finishReason ?? 'abort';
     } catch (error) {
       view.fail();
       throw error;
     }
-    const result = await reply;
-    view.end({ ...result, device: model.info.device });
-    return result.finishReason;
+  }
+
+  /** The reply to a question in that mode; none where no model is left to give it. */
+  async #ask(content: string, mode: Mode, seed: number, onEvent: (event: ReplyEvent) => void): Promise<ChatResult | undefined> {
+    const reply = this.#loader.chatModel?.chat([{ role: 'user', content }], { enableThinking: mode === 'thinking', seed });
+    this.#reply = reply;
+    if (reply === undefined) return undefined;
+    for await (const event of reply) onEvent(event);
+    return reply;
   }
 }

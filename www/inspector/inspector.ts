@@ -28,7 +28,7 @@ export class Inspector {
     this.#prompt.tabIndex = 0;
     this.#prompt.hidden = true;
     const show = say(button('', () => void this.#showPrompt()), 'showPrompt');
-    const report = copyButton(async () => JSON.stringify({ ...await diagnose(), model: loader.model?.info }, undefined, 2), 'copyReport');
+    const report = copyButton(async () => JSON.stringify({ ...await diagnose(), model: loader.chatModel?.info }, undefined, 2), 'copyReport');
     const caption = make('figcaption', 'quiet', make('span', 'key-thinking'), say(make('span'), 'thinkingSwitch'), make('span', 'key-answer'), say(make('span'), 'answer'));
     this.#chart.append(caption);
     this.element.append(
@@ -38,7 +38,7 @@ export class Inspector {
       say(make('p', 'quiet'), 'reportHint'),
     );
     loader.watch((state) => {
-      if (state.kind === 'ready' || state.kind === 'none') this.#draw();
+      if (state.kind === 'ready' || state.kind === 'connected' || state.kind === 'none') this.#draw();
     });
   }
 
@@ -61,10 +61,12 @@ export class Inspector {
       rows.push(['speed', speed === undefined ? '…' : text('tokensPerSecond', { rate: rate(speed) })]);
       const first = result?.timings.timeToFirstTokenMs ?? firstTokenMs;
       rows.push(['firstToken', first === undefined ? '…' : seconds(first / 1000)]);
-      if (result !== undefined) {
+      if (result !== undefined && result.timings.prefillTokensPerSecond > 0) {
         rows.push(['prefillSpeed', text('tokensPerSecond', { rate: rate(result.timings.prefillTokensPerSecond) })]);
+      }
+      if (result !== undefined) {
         rows.push(['tokensOfReply', text('thinkingAndAnswer', { thinking: result.usage.thinkingTokens, answer: result.usage.contentTokens })]);
-        rows.push(['cachedTokens', text('of', { part: result.usage.cachedTokens, whole: result.usage.promptTokens })]);
+        if (result.usage.promptTokens > 0) rows.push(['cachedTokens', text('of', { part: result.usage.cachedTokens, whole: result.usage.promptTokens })]);
         rows.push(['seed', String(result.seed)]);
       }
     }
@@ -75,7 +77,8 @@ export class Inspector {
       rows.push(['contextUsed', text('of', { part: used, whole: info.contextLength })]);
       this.#context.max = info.contextLength;
       this.#context.value = used;
-    }
+    } else if (this.#loader.chatModel !== undefined) rows.push(['model', this.#loader.chatModel.info.name]);
+    this.#context.hidden = info === undefined;
     this.#figures.replaceChildren(...rows.map(([key, value]) => make('div', '', say(make('dt'), key), make('dd', '', value))));
     this.#chart.hidden = recording === undefined || speeds(recording).values.length < 2;
     if (recording !== undefined && !this.#chart.hidden) {
@@ -87,12 +90,12 @@ export class Inspector {
 
   async #showPrompt(): Promise<void> {
     const recording = this.recorder.current;
-    const model = this.#loader.model;
     this.#prompt.hidden = false;
-    if (recording === undefined || model === undefined) say(this.#prompt, 'nothingAskedYet');
+    if (recording === undefined) say(this.#prompt, 'nothingAskedYet');
     else {
       this.#prompt.removeAttribute('data-said');
-      this.#prompt.textContent = await model.applyChatTemplate(recording.messages, recording.options);
+      // A server makes the prompt itself, of these messages.
+      this.#prompt.textContent = await this.#loader.model?.applyChatTemplate(recording.messages, recording.options) ?? JSON.stringify(recording.messages, undefined, 2);
     }
   }
 }

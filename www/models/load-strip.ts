@@ -41,9 +41,9 @@ export class LoadStrip {
     }
     if (state.kind !== 'loading') {
       clearTimeout(this.#timer);
-      this.element.hidden = state.kind === 'none' || state.kind === 'ready';
+      this.element.hidden = state.kind === 'none' || state.kind === 'ready' || state.kind === 'connected';
     }
-    if (state.kind === 'none' || state.kind === 'ready') return;
+    if (state.kind === 'none' || state.kind === 'ready' || state.kind === 'connected') return;
     const failed = state.kind === 'failed';
     this.element.classList.toggle('failed', failed);
     this.element.setAttribute('role', failed ? 'alert' : 'group');

@@ -1,9 +1,14 @@
-// Which model is loaded, is being loaded, or was paused on its way: one at a time, for whoever shows it.
+// Which model is loaded, is being loaded, was paused on its way, or answers from a server: one at a time, for whoever shows it.
 
-import { catalogue, fullName, loadModel, Qwen3Error, type CatalogueEntry, type LoadOptions, type Model, type ModelSource, type Progress } from 'qwen3-web';
+import {
+  catalogue, connect, fullName, listModels, loadModel, Qwen3Error,
+  type CatalogueEntry, type LoadOptions, type Model, type ModelSource, type Progress, type RemoteModel,
+} from 'qwen3-web';
+import type { SettingsStore } from '../settings/settings.js';
+import { findModel, type Server } from './server.js';
 
 interface Asked {
-  source: ModelSource;
+  source: ModelSource | Server;
   title: string;
 }
 
@@ -14,7 +19,8 @@ export type LoadState =
   /** What came so far is kept, and the rest can follow. */
   | (Asked & { kind: 'paused'; progress: Progress })
   | (Asked & { kind: 'failed'; error: unknown })
-  | (Asked & { kind: 'ready'; model: Model; loadMs: number });
+  | (Asked & { kind: 'ready'; model: Model; loadMs: number })
+  | (Asked & { kind: 'connected'; model: RemoteModel });
 
 /** Loads models, the next in place of the one before. */
 export class ModelLoader {
@@ -34,9 +40,14 @@ export class ModelLoader {
     return this.#state;
   }
 
-  /** The model, if one is ready. */
+  /** The model, if one is ready in this browser. */
   get model(): Model | undefined {
     return this.#state.kind === 'ready' ? this.#state.model : undefined;
+  }
+
+  /** What answers: the model that is ready here, or the one behind a server. */
+  get chatModel(): Model | RemoteModel | undefined {
+    return this.#state.kind === 'ready' || this.#state.kind === 'connected' ? this.#state.model : undefined;
   }
 
   /** Calls `listener` now and whenever the state changes, with every report of progress. */
@@ -76,6 +87,23 @@ export class ModelLoader {
     }
   }
 
+  /** Has a server answer, in place of a model in this browser; rejects after the state has told. */
+  async connect(server: Server): Promise<void> {
+    this.#release();
+    const asked = { source: server, title: server.model ?? hostOf(server) };
+    const abort = new AbortController();
+    this.#abort = abort;
+    this.#change({ kind: 'loading', ...asked });
+    try {
+      await this.#freed;
+      const name = await findModel(server, abort.signal);
+      if (this.#abort === abort) this.#change({ kind: 'connected', source: server, title: name, model: connect({ ...server, model: name }) });
+    } catch (error) {
+      if (this.#abort === abort && this.#state.kind === 'loading') this.#change({ kind: 'failed', ...asked, error });
+      throw error;
+    }
+  }
+
   /** Ends a load; of a download what came so far is kept, and {@link resume} goes on from there. */
   pause(): void {
     const state = this.#state;
@@ -88,8 +116,9 @@ export class ModelLoader {
   /** Loads again what was paused or failed, or what is loaded, with the options of now. */
   resume(): void {
     if (this.#state.kind === 'none' || this.#state.kind === 'loading') return;
+    const { source } = this.#state;
     // Its failure shows in the state.
-    this.load(this.#state.source).catch(() => undefined);
+    (isServer(source) ? this.connect(source) : this.load(source)).catch(() => undefined);
   }
 
   /** Gives back what is loaded; resolves when it has been. */
@@ -102,7 +131,7 @@ export class ModelLoader {
   #release(): void {
     this.#abort?.abort();
     this.#abort = undefined;
-    if (this.#state.kind === 'ready') this.#freed = this.#state.model.unload();
+    if (this.#state.kind === 'ready' || this.#state.kind === 'connected') this.#freed = this.#state.model.unload();
   }
 
   #change(state: LoadState): void {
@@ -111,8 +140,32 @@ export class ModelLoader {
   }
 }
 
+function isServer(source: ModelSource | Server): source is Server {
+  return typeof source === 'object' && 'baseURL' in source;
+}
+
+/**
+ * The model to begin with: the one `asked` for, else the last one if this browser still keeps it, else the one that ships with the
+ * page. Every load from now on is remembered, except of the one asked for and of files, which have to be chosen anew each time.
+ */
+export async function firstModel(loader: ModelLoader, settings: SettingsStore, asked: string | null = null): Promise<string> {
+  loader.watch((state) => {
+    if (state.kind === 'ready' && typeof state.source === 'string' && state.source !== asked) settings.set({ model: state.model.info.name });
+  });
+  const last = settings.values.model;
+  if (asked !== null) return asked;
+  if (last !== '' && (await listModels().catch(() => [])).some(({ name, complete }) => complete && name === last)) return last;
+  const [shipped] = catalogue;
+  return shipped === undefined ? '' : fullName(shipped);
+}
+
+/** The host of a server, nothing for what is loaded here. */
+export function hostOf(source: ModelSource | Server): string {
+  return isServer(source) ? new URL(source.baseURL).host : '';
+}
+
 /** The entry of a catalogue name, nothing for other sources. */
-export function entryOf(source: ModelSource): CatalogueEntry | undefined {
+export function entryOf(source: ModelSource | Server): CatalogueEntry | undefined {
   return typeof source === 'string' ? catalogue.find((entry) => entry.name === source || fullName(entry) === source) : undefined;
 }
 

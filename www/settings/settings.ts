@@ -33,6 +33,8 @@ export interface Settings {
   tools: string[];
   language: Language;
   look: 'system' | 'light' | 'dark';
+  /** The model that was loaded last; empty before the first. */
+  model: string;
 }
 
 /** What Qwen3's card recommends with and without thinking; the engine applies them by itself. */
@@ -59,6 +61,7 @@ const DEFAULTS: Readonly<Settings> = {
   tools: [],
   language: preferredLanguage(),
   look: 'system',
+  model: '',
 };
 
 /** Keeps settings under a key of localStorage. */

@@ -13,6 +13,7 @@ const MESSAGES = {
   askSomething: ['Ask something', '问点什么'],
   send: ['Send', '发送'],
   stop: ['Stop', '停止'],
+  toEnd: ['To the end', '到末尾'],
   thinkingSwitch: ['Thinking', '思考'],
   reading: ['Reading', '读取中'],
   readingPrompt: ['reading {processed} of {total} tokens', '正在读取 {processed} / {total} 词元'],
@@ -32,6 +33,7 @@ const MESSAGES = {
   tokens: ['{count} tokens', '{count} 词元'],
   copy: ['Copy', '复制'],
   copied: ['Copied', '已复制'],
+  copyFailed: ['The browser does not let this page copy', '浏览器不允许本页复制'],
   edit: ['Edit', '编辑'],
   editMessage: ['Edit your message', '编辑你的消息'],
   regenerate: ['Regenerate', '重新生成'],
@@ -44,6 +46,7 @@ const MESSAGES = {
   conversations: ['Conversations', '对话列表'],
   deleteConversation: ['Delete “{title}”', '删除“{title}”'],
   pressAgainToDelete: ['Press again to delete', '再按一次删除'],
+  export: ['Export', '导出'],
   exportMarkdown: ['Export as Markdown', '导出为 Markdown'],
   exportJson: ['Export as JSON', '导出为 JSON'],
   // Around them.
@@ -52,6 +55,9 @@ const MESSAGES = {
     'Qwen3 runs on your own device through Rust, WebAssembly and WebGPU. Nothing you write leaves the browser.',
     'Qwen3 通过 Rust、WebAssembly 和 WebGPU 在你自己的设备上运行。你写的内容不会离开浏览器。',
   ],
+  suggestSum: ['What is 7 × 8 + 12?', '7 × 8 + 12 等于多少？'],
+  suggestQuadratic: ['Solve 3x² + 5x − 2 = 0', '解方程 3x² + 5x − 2 = 0'],
+  suggestTriangle: ['A triangle has the angles x, 2x and 3x. Find them.', '三角形的三个角为 x、2x 和 3x，求各角。'],
   onCpu: [
     'This browser offers no WebGPU here, so the model runs on the processor: the answers are the same, large models are slow.',
     '此浏览器在这里不提供 WebGPU，模型在处理器上运行：回答相同，只是较大的模型会慢。',
@@ -66,6 +72,10 @@ const MESSAGES = {
   views: ['Views', '视图'],
   viewChat: ['Chat', '对话'],
   dropHint: ['Drop the .gguf file to load it', '松开以载入 .gguf 文件'],
+  toServer: [
+    'A server answers: what you write goes to {host}.',
+    '由服务器回答：你写的内容会发送到 {host}。',
+  ],
   // Settings.
   settings: ['Settings', '设置'],
   replies: ['Replies', '回复'],
@@ -126,14 +136,25 @@ const MESSAGES = {
   // Compare thinking, and the benchmark.
   compareThinking: ['Compare thinking', '比较思考'],
   compareText: [
-    'The same question to the loaded model, once with thinking and once without.',
-    '同一个问题交给已载入的模型，一次思考，一次不思考。',
+    'The same question to the loaded model, once with thinking and once without. Choose one of the sample, or write your own.',
+    '同一个问题交给已载入的模型，一次思考，一次不思考。可从样题中选择，也可自己写。',
   ],
   compareRun: ['Ask both ways', '两种方式都问'],
   yourQuestion: ['Your question', '你的问题'],
   withThinking: ['With thinking', '思考'],
   withoutThinking: ['Without thinking', '不思考'],
   rightAnswer: ['Right is: {answer}', '正确答案：{answer}'],
+  sampleRun: ['Run the sample', '运行样题'],
+  sampleProgress: ['Problem {index} of {count}', '第 {index} / {count} 题'],
+  sampleCaption: [
+    '{count} problems of the embedded model’s evaluation, none of them trained on',
+    '内置模型评测中的 {count} 道题，均未用于训练',
+  ],
+  problem: ['Problem', '题目'],
+  rightIs: ['Right', '正确答案'],
+  right: ['right', '正确'],
+  wrong: ['wrong', '错误'],
+  tally: ['{right} of {of} right · {tokens} tokens each', '{of} 题对 {right} · 平均 {tokens} 词元'],
   family: ['Problems', '题型'],
   scoresCaption: [
     'What the embedded model gets right, on problems it was not trained on',
@@ -182,6 +203,15 @@ const MESSAGES = {
     'GGUF 格式的 Qwen3，可用地址或文件。文件就地读取，不会上传。',
   ],
   ggufAddress: ['Address of a GGUF file', 'GGUF 文件的地址'],
+  ownServer: ['A server that has the model', '由服务器运行的模型'],
+  ownServerHint: [
+    'llama.cpp, vLLM, SGLang, Ollama: whatever speaks the API of OpenAI and allows requests from this page. What you write goes there.',
+    'llama.cpp、vLLM、SGLang、Ollama：任何兼容 OpenAI API 并允许本页请求的服务器。你写的内容会发送到那里。',
+  ],
+  serverAddress: ['Address of the server', '服务器地址'],
+  serverModel: ['Model (the server’s first)', '模型（默认第一个）'],
+  serverKey: ['Key (if it asks for one)', '密钥（如需要）'],
+  connect: ['Connect', '连接'],
   chooseOrDrop: ['Choose a .gguf file, or drop it anywhere on the page', '选择 .gguf 文件，或拖放到页面任意处'],
   // The sidebar.
   askPage: ['Ask about this page', '就此网页提问'],
@@ -238,19 +268,19 @@ export function text(key: MessageKey, values: MessageValues = {}): string {
 /** What an element says: its text, its label, or its placeholder. */
 type Place = 'text' | 'label' | 'placeholder';
 
-interface Said {
-  key: MessageKey;
-  values: MessageValues;
-}
-
-const spoken = new WeakMap<Element, Map<Place, Said>>();
+const spoken = new WeakMap<Element, Map<Place, () => string>>();
 
 /** Gives an element that text, now and whenever the language changes. */
 export function say<E extends Element>(element: E, key: MessageKey, values: MessageValues = {}, place: Place = 'text'): E {
-  const places = spoken.get(element) ?? new Map<Place, Said>();
-  spoken.set(element, places.set(place, { key, values }));
+  return saying(element, () => text(key, values), place);
+}
+
+/** Gives an element what `words` returns, now and whenever the language changes. */
+export function saying<E extends Element>(element: E, words: () => string, place: Place = 'text'): E {
+  const places = spoken.get(element) ?? new Map<Place, () => string>();
+  spoken.set(element, places.set(place, words));
   element.toggleAttribute('data-said', true);
-  speak(element, place, { key, values });
+  speak(element, place, words());
   return element;
 }
 
@@ -259,17 +289,32 @@ export function label<E extends Element>(element: E, key: MessageKey, values: Me
   return say(element, key, values, 'label');
 }
 
+/** What the catalogue says of its models, in Chinese. */
+const OF_CATALOGUE: Readonly<Record<string, string>> = {
+  'The small model that ships with the package. It works offline.': '随页面提供的小模型，可离线使用。',
+  'This model is tiny (1.3 million parameters): it solves small equations and triangles by thinking, and errs on much else.':
+    '这个模型很小（130 万参数）：它靠思考能解简单的方程和三角形，其他题目常会出错。',
+  'The smallest Qwen3 at four bits: good for a first conversation.': '最小的 Qwen3，四位量化：适合初次对话。',
+  "The publisher's own file of Qwen3 0.6B: closer to the original weights, larger.": '官方发布的 Qwen3 0.6B 文件：更接近原始权重，也更大。',
+  'A better reasoner that needs about 2 GB on the device.': '推理更强，需要约 2 GB 设备内存。',
+  'The strongest of the list, for a large GPU: about 2.5 GB.': '列表中最强，适合较大的显卡：约 2.5 GB。',
+};
+
+/** A sentence of the catalogue in the language of the page; one that has no translation yet as it is. */
+export function catalogueText(english: string): string {
+  return language === 'zh' ? OF_CATALOGUE[english] ?? english : english;
+}
+
 /** Changes the language of all that is on the page. */
 export function setLanguage(next: Language): void {
   language = next;
   document.documentElement.lang = next;
   for (const element of document.querySelectorAll('[data-said]')) {
-    for (const [place, said] of spoken.get(element) ?? []) speak(element, place, said);
+    for (const [place, words] of spoken.get(element) ?? []) speak(element, place, words());
   }
 }
 
-function speak(element: Element, place: Place, { key, values }: Said): void {
-  const words = text(key, values);
+function speak(element: Element, place: Place, words: string): void {
   if (place === 'text') element.textContent = words;
   else if (place === 'placeholder') element.setAttribute('placeholder', words);
   else {

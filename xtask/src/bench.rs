@@ -36,7 +36,9 @@ pub fn run(options: &Options) -> Result<()> {
         Some(model) => model.clone(),
         None => {
             if !Path::new(MODEL).exists() {
-                run_command(std::process::Command::new(fixtures::environment()?).arg("tests/fixtures/full_size.py"))?;
+                run_command(
+                    std::process::Command::new(fixtures::FIXTURES.ready()?).arg("tests/fixtures/full_size.py"),
+                )?;
             }
             MODEL.to_owned()
         }
@@ -68,9 +70,11 @@ fn native(options: &Options, model: &str) -> Result<()> {
 fn browser(options: &Options, model: &str) -> Result<()> {
     build::run(&build::Options::default())?;
     node::ready()?;
-    say("installing the libraries to compare with in bench/");
-    run_command(&mut command("npm install --prefix bench --ignore-scripts --no-audit --no-fund --no-package-lock"))?;
-    let mut compare = command("node bench/compare.mjs --rounds");
+    say("installing the libraries to compare with in bench/peers/");
+    run_command(&mut command(
+        "npm install --prefix bench/peers --ignore-scripts --no-audit --no-fund --no-package-lock",
+    ))?;
+    let mut compare = command("node bench/peers/compare.mjs --rounds");
     compare.arg(options.rounds.to_string()).args(["--model", model]).env("CHROME_PATH", packages::chromium()?);
     if options.serve {
         compare.arg("--serve");

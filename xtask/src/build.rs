@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the engine twice as WebAssembly and its grammars once, the TypeScript around it, the embedded
+//! `cargo xtask build`: the engine twice as WebAssembly, its grammars and its Jinja once, the TypeScript around it, the embedded
 //! model, the demo page, the sidebar.
 
 use std::fs;
@@ -14,8 +14,9 @@ use crate::shell::{self, say};
 use crate::toolchain::{TARGET, Toolchain};
 
 /// The features of the builds, and their names. The engine is built once per device: a page downloads only the one it
-/// runs, and the grammars when a reply first needs them.
-const BUILDS: [(&str, &str); 3] = [("gpu", "engine-gpu"), ("cpu", "engine-cpu"), ("grammar", "grammar")];
+/// runs, the grammars when a reply first needs them, and Jinja with a model whose chat template is not Qwen3's.
+const BUILDS: [(&str, &str); 4] =
+    [("gpu", "engine-gpu"), ("cpu", "engine-cpu"), ("grammar", "grammar"), ("jinja", "jinja")];
 
 /// Apart from the native builds: other flags, and both can stay warm.
 const TARGET_DIR: &str = "target/web";
@@ -25,7 +26,7 @@ pub struct Options {
     /// Keep function names in the WebAssembly, for a profiler
     #[arg(long)]
     keep_names: bool,
-    /// Build one engine and nothing else: engine-gpu, engine-cpu or grammar
+    /// Build one engine and nothing else: engine-gpu, engine-cpu, grammar or jinja
     #[arg(long)]
     only: Option<String>,
 }

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::shell::{command, find, output, run as run_command, say};
+use crate::packages;
+use crate::shell::{command, output, run as run_command, say};
 
 const FOLDER: &str = "tests/fixtures";
-const ENVIRONMENT: &str = ".cache/fixtures";
+/// What the scripts of `tests/fixtures` are run with.
+pub const FIXTURES: Environment =
+    Environment { folder: ".cache/fixtures", requirements: &["tests/fixtures/requirements.txt"] };
 
 /// Runs every script of `tests/fixtures/`; afterwards `git status` says whether anything differs.
 pub fn run() -> Result<()> {
-    let python = environment()?;
+    let python = FIXTURES.ready()?;
     let mut scripts: Vec<PathBuf> = fs::read_dir(FOLDER)
         .with_context(|| format!("reading {FOLDER}"))?
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -31,28 +34,36 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// The environment's Python, with the packages of requirements.txt.
-pub fn environment() -> Result<PathBuf> {
-    let wanted = format!("{FOLDER}/requirements.txt");
-    let wanted_text = fs::read_to_string(&wanted).with_context(|| format!("reading {wanted}"))?;
-    let stamp = format!("{ENVIRONMENT}/installed.txt");
-    let programs = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
-    let python = std::path::absolute(format!("{ENVIRONMENT}/{programs}"))?;
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted_text) {
-        return Ok(python);
+/// A Python environment of its own, with packages of named versions.
+pub struct Environment {
+    /// Where it lies.
+    pub folder: &'static str,
+    /// What it holds.
+    pub requirements: &'static [&'static str],
+}
+
+impl Environment {
+    /// Its Python, installed where anything is missing.
+    pub fn ready(&self) -> Result<PathBuf> {
+        let Self { folder, requirements } = self;
+        let read = |path: &&str| fs::read_to_string(path).with_context(|| format!("reading {path}"));
+        let wanted = requirements.iter().map(read).collect::<Result<String>>()?;
+        let stamp = format!("{folder}/installed.txt");
+        let programs = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
+        let python = std::path::absolute(format!("{folder}/{programs}"))?;
+        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+            return Ok(python);
+        }
+        let system = packages::python()?;
+        say(&format!("installing the packages of {} in {folder}", requirements.join(", ")));
+        run_command(std::process::Command::new(system).args(["-m", "venv", folder]))?;
+        let mut install = std::process::Command::new(&python);
+        install.args(["-m", "pip", "install", "--quiet"]);
+        for list in *requirements {
+            install.args(["--requirement", list]);
+        }
+        run_command(&mut install)?;
+        fs::write(&stamp, wanted).context("noting what is installed")?;
+        Ok(python)
     }
-    let system =
-        find("python3").or_else(|| find("python")).context("Python 3.11 or newer is needed for the fixtures")?;
-    say(&format!("installing the packages of {wanted} in {ENVIRONMENT}"));
-    run_command(std::process::Command::new(system).args(["-m", "venv", ENVIRONMENT]))?;
-    run_command(std::process::Command::new(&python).args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--requirement",
-        &wanted,
-    ]))?;
-    fs::write(&stamp, wanted_text).context("noting what is installed")?;
-    Ok(python)
 }

@@ -6,8 +6,10 @@ mod check;
 mod demo;
 mod extension;
 mod fixtures;
+mod fuzz;
 mod node;
 mod packages;
+mod parity;
 mod server;
 mod shell;
 mod test;
@@ -40,6 +42,10 @@ enum Verb {
     Bench(bench::Options),
     /// Make the test fixtures anew, with the Python packages they are pinned to
     Fixtures,
+    /// Measure the engine against transformers and llama.cpp, and write docs/parity.md anew
+    Parity(parity::Options),
+    /// Feed the parsers with bytes that a fuzzer makes up
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -62,5 +68,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Check => check::run(),
         Verb::Bench(options) => bench::run(options),
         Verb::Fixtures => fixtures::run(),
+        Verb::Parity(options) => parity::run(options),
+        Verb::Fuzz(options) => fuzz::run(options),
     }
 }

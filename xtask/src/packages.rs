@@ -1,40 +1,86 @@
-//! Programs that come from the system: a browser, a software Vulkan driver, compilers. Installed where the system is
+//! Programs that come from the system: browsers, Python, a software Vulkan driver, compilers. Installed where the system is
 //! Debian's and we may; otherwise the error says what to install.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-use crate::shell::{as_root, find, run, say};
+use crate::shell::{as_root, find, output, run, say};
 
-/// Chrome or Chromium: `CHROME_PATH`, the PATH, macOS's applications, or Debian's package.
+/// A browser, and where it is looked for.
+struct Browser {
+    /// Names the program where it is set.
+    variable: &'static str,
+    names: &'static [&'static str],
+    applications: &'static [&'static str],
+    /// Debian's.
+    package: &'static str,
+}
+
+/// Chrome or Chromium: `CHROME_PATH`, the PATH, macOS's and Windows's applications, or Debian's package.
 pub fn chromium() -> Result<PathBuf> {
-    const NAMES: [&str; 5] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
-    const APPLICATIONS: [&str; 3] = [
-        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-        "/Applications/Chromium.app/Contents/MacOS/Chromium",
-        "C:/Program Files/Google/Chrome/Application/chrome.exe",
-    ];
-    if let Some(path) = env::var_os("CHROME_PATH") {
+    browser(&Browser {
+        variable: "CHROME_PATH",
+        names: &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"],
+        applications: &[
+            "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+            "/Applications/Chromium.app/Contents/MacOS/Chromium",
+            "C:/Program Files/Google/Chrome/Application/chrome.exe",
+        ],
+        package: "chromium",
+    })
+}
+
+/// Firefox, in the same way: `FIREFOX`, the PATH, applications, or Debian's package.
+pub fn firefox() -> Result<PathBuf> {
+    browser(&Browser {
+        variable: "FIREFOX",
+        names: &["firefox-esr", "firefox"],
+        applications: &[
+            "/Applications/Firefox.app/Contents/MacOS/firefox",
+            "C:/Program Files/Mozilla Firefox/firefox.exe",
+        ],
+        package: "firefox-esr",
+    })
+}
+
+fn browser(wanted: &Browser) -> Result<PathBuf> {
+    let Browser { variable, names, applications, package } = wanted;
+    if let Some(path) = env::var_os(variable) {
         return Ok(path.into());
     }
     let installed = || {
-        let on_path = NAMES.into_iter().find_map(find);
-        on_path.or_else(|| APPLICATIONS.iter().map(PathBuf::from).find(|path| path.is_file()))
+        let on_path = names.iter().find_map(|name| find(name));
+        on_path.or_else(|| applications.iter().map(PathBuf::from).find(|path| path.is_file()))
     };
     if let Some(path) = installed() {
         return Ok(path);
     }
     if find("apt-get").is_none() {
-        bail!("no Chrome or Chromium found: install one, or set CHROME_PATH to its program");
+        bail!("no {package} found: install it, or set {variable} to its program");
     }
-    install(&["chromium"], "a browser to run the page in")?;
+    install(&[package], "a browser to run the pages in")?;
     match installed() {
         Some(path) => Ok(path),
-        None => bail!("the package chromium is installed but holds no program of that name: set CHROME_PATH"),
+        None => bail!("the package {package} is installed but holds no program of that name: set {variable}"),
     }
+}
+
+/// A Python that can make environments of its own, which Debian ships apart.
+pub fn python() -> Result<PathBuf> {
+    let installed = || {
+        let complete = |path: &PathBuf| output(Command::new(path).args(["-c", "import ensurepip, venv"])).is_some();
+        ["python3", "python"].into_iter().filter_map(find).find(complete)
+    };
+    if let Some(path) = installed() {
+        return Ok(path);
+    }
+    install(&["python3", "python3-venv"], "Python 3.11 or newer")?;
+    installed()
+        .context("the packages python3 and python3-venv are installed, and still `python3 -m venv` does not work")
 }
 
 /// Mesa's software Vulkan driver (lavapipe) as a Vulkan loader wants it named; none where there is no such thing.

@@ -24,8 +24,10 @@ pub fn run() -> Result<()> {
     let built = steps.run("build", || build::run(&build::Options::default()));
     if built {
         steps.run("browser", || {
-            let browser = packages::chromium()?;
-            shell::run(node::npm_run("test").env("CHROME_PATH", browser))
+            let (chromium, firefox) = (packages::chromium()?, packages::firefox()?);
+            // The tests of `connect` install a server of llama.cpp with it.
+            packages::python()?;
+            shell::run(node::npm_run("test").env("CHROME_PATH", chromium).env("FIREFOX", firefox))
         });
     } else {
         steps.skip("browser", "nothing was built");

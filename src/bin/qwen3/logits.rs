@@ -1,6 +1,7 @@
 //! `qwen3 logits`: what the network says after a sequence of tokens.
 
-use std::fs;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -16,6 +17,9 @@ pub struct Arguments {
     /// Ids of the tokens.
     #[arg(long, value_delimiter = ',', required = true)]
     tokens: Vec<u32>,
+    /// After each of the tokens, not after the last alone.
+    #[arg(long)]
+    each: bool,
     /// Where to write them: little-endian f32, one for each row of the vocabulary.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -23,7 +27,13 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut engine = arguments.model.engine()?;
-    let logits = block_on(engine.logits(&arguments.tokens))?;
-    let bytes: Vec<u8> = logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
-    fs::write(&arguments.out, bytes).map_err(|error| io_error("write", &arguments.out, error))
+    let tokens = &arguments.tokens;
+    let failed = |error| io_error("write", &arguments.out, error);
+    let mut out = BufWriter::new(File::create(&arguments.out).map_err(failed)?);
+    for n in if arguments.each { 1 } else { tokens.len() }..=tokens.len() {
+        let logits = block_on(engine.logits(&tokens[..n]))?;
+        let bytes: Vec<u8> = logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
+        out.write_all(&bytes).map_err(failed)?;
+    }
+    out.flush().map_err(failed)
 }

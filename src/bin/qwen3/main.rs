@@ -5,6 +5,7 @@ mod chat;
 mod inspect;
 mod logits;
 mod source;
+mod tokenize;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -12,6 +13,7 @@ use std::time::Instant;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pollster::block_on;
 use qwen3_web::error::{Error, Result};
+use qwen3_web::jinja::Jinja;
 use qwen3_web::model::{Loaded, SinkFactory};
 use qwen3_web::session::Engine;
 use qwen3_web::{cpu, gpu};
@@ -37,6 +39,8 @@ enum Command {
     Logits(logits::Arguments),
     /// Measure prefill and decode.
     Bench(bench::Arguments),
+    /// Turn texts into ids, without a device.
+    Tokenize(tokenize::Arguments),
     /// Check a model file and say what it holds, without a device.
     Inspect(inspect::Arguments),
 }
@@ -93,15 +97,18 @@ impl Model {
     fn engine(&self) -> Result<Engine> {
         let begun = Instant::now();
         let clock = Box::new(move || begun.elapsed().as_secs_f64() * 1000.0);
-        block_on(Engine::load(self.load(DEFAULT_CONTEXT)?, clock))
+        let mut engine = block_on(Engine::load(self.load(DEFAULT_CONTEXT)?, clock))?;
+        if let Some(carried) = engine.needs_template() {
+            let template = Jinja::new(carried.clone())?;
+            engine.set_template(Box::new(template));
+        }
+        Ok(engine)
     }
 }
 
-/// A device that computes right.
+/// A device that computes right, and as fast as it can.
 async fn open(accept_software: bool) -> Result<gpu::Device> {
-    let device = gpu::Device::open(accept_software).await?;
-    gpu::self_test(&device).await?;
-    Ok(device)
+    gpu::tuned(gpu::Device::open(accept_software).await?, None).await
 }
 
 /// What a file operation failed with.
@@ -114,6 +121,7 @@ fn main() -> ExitCode {
         Command::Chat(arguments) => chat::run(&arguments),
         Command::Logits(arguments) => logits::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Tokenize(arguments) => tokenize::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
     };
     match done {

@@ -1,6 +1,7 @@
 //! Attention over the KV cache: biases, QK-norm, RoPE, append, and causal grouped-query softmax(q·kᵀ / √head_dim)·v.
 //!
-//! Decode on hardware is one dispatch (`attention.wgsl`, fused); a prefill is `append.wgsl` and then `attention.wgsl`;
+//! Decode on hardware is one dispatch (`attention.wgsl`, fused); a prefill is `append.wgsl` and then `attention.wgsl` over
+//! several tokens at once;
 //! a software adapter always takes `append.wgsl` and `attention_serial.wgsl`, which need no barrier.
 
 use super::WORKGROUP;
@@ -19,23 +20,39 @@ pub enum Precision {
     F16,
     /// Exact.
     F32,
+    /// A little more than half of f16's bytes, where heads have a multiple of 64 elements.
+    Q8,
 }
 
 impl Precision {
-    /// Bytes of a number.
-    pub fn bytes(self) -> usize {
+    /// Bytes of so many numbers, whole heads of them.
+    pub fn bytes(self, numbers: usize) -> usize {
         match self {
-            Self::F16 => 2,
-            Self::F32 => 4,
+            Self::F16 => numbers * 2,
+            Self::F32 => numbers * 4,
+            // A level, and for 32 of them an f32 scale.
+            Self::Q8 => numbers + numbers / 8,
         }
     }
 }
 
-/// One layer's attention for one sequence.
+/// What a step's columns are to attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Tokens of one sequence, all appended before any of them attends.
+    Prefill,
+    /// Of different sequences.
+    Decode,
+    /// Guesses of one sequence, of which only the last attends; a fused kernel's dispatch for each of them makes that a
+    /// decode of one after the other.
+    LastGuess,
+}
+
+/// One layer's attention.
 pub struct Attention<'a> {
     /// Heads and epsilon.
     pub config: &'a Config,
-    /// `[token][query heads, key heads, value heads][head_dim]`
+    /// `[column][query heads, key heads, value heads][head_dim]`
     pub qkv: &'a wgpu::Buffer,
     /// `q_norm [head_dim], k_norm [head_dim], biases [query heads, key heads, value heads][head_dim]`, as far as the
     /// architecture has them.
@@ -47,13 +64,15 @@ pub struct Attention<'a> {
     pub rope: &'a wgpu::Buffer,
     /// How the cache holds numbers.
     pub precision: Precision,
-    /// Keys: `[position / 32][kv head][head_dim / 8][position % 32]`, 8 numbers each.
+    /// Tiles of the cache that one sequence can have.
+    pub pages: usize,
+    /// Keys: `[tile][kv head][head_dim / 8][position % 32]`, 8 numbers each.
     pub keys: &'a wgpu::Buffer,
-    /// Values: `[position / 32][kv head][position % 32][head_dim / 4]`, 4 numbers each.
+    /// Values: `[tile][kv head][position % 32][head_dim / 4]`, 4 numbers each.
     pub values: &'a wgpu::Buffer,
-    /// Whole results: `[token][head][head_dim]`; in fused decode partial ones: `[head][split][head_dim]`.
+    /// Whole results: `[column][head][head_dim]`; in fused decode partial ones: `[column][head][split][head_dim]`.
     pub y: &'a wgpu::Buffer,
-    /// Fused decode: `[head][split]` (maximum, sum).
+    /// Fused decode: `[column][head][split]` (maximum, sum).
     pub softmax: &'a wgpu::Buffer,
     /// The step's `State`.
     pub state: &'a wgpu::Buffer,
@@ -64,9 +83,15 @@ pub fn splits(device: &Device) -> u32 {
     if device.software { 1 } else { 8 }
 }
 
+/// Queries that share a workgroup in a prefill on hardware, unless more heads share a KV head.
+const QUERIES: usize = 8;
+/// Elements of all these queries, for which there is room in workgroup memory.
+const QUERY_ELEMENTS: usize = 1024;
+
 impl Attention<'_> {
-    /// The dispatches of a prefill, or of a decode step.
-    pub fn dispatches(&self, device: &Device, prefill: bool) -> Result<Vec<Dispatch>> {
+    /// The dispatches of a step.
+    pub fn dispatches(&self, device: &Device, step: Step) -> Result<Vec<Dispatch>> {
+        let prefill = step == Step::Prefill;
         let config = self.config;
         let group = config.heads / config.kv_heads;
         let defines = Defines::new()
@@ -75,7 +100,10 @@ impl Attention<'_> {
             .set("KV_HEADS", config.kv_heads)
             .set("G", group)
             .set("CHUNKS", config.head_dim.div_ceil(128))
+            .set("PAGES", self.pages)
+            .flag("PREFILL", prefill)
             .flag("KV_F32", self.precision == Precision::F32)
+            .flag("KV_Q8", self.precision == Precision::Q8)
             .set("KV_ACCESS", "read")
             .flag("NORMED", config.qk_norm)
             .flag("BIASED", config.qkv_bias)
@@ -96,9 +124,15 @@ impl Attention<'_> {
             bindings.extend(self.vectors.map(|vectors| (1, vectors.as_entire_binding())));
             bindings.push((2, self.rope.as_entire_binding()));
             bindings.push((5, self.softmax.as_entire_binding()));
-            let defines = defines.flag("FUSED", true).set("NSPLIT", splits(device)).set("KV_ACCESS", "read_write");
+            let defines = defines
+                .flag("FUSED", true)
+                .set("TOKENS", 1)
+                .set("Q", group)
+                .set("NSPLIT", splits(device))
+                .set("KV_ACCESS", "read_write")
+                .flag("LAST", step == Step::LastGuess);
             let grid = [config.kv_heads as u32, splits(device), 1];
-            return Ok(vec![device.dispatch("attention", defines, &bindings, grid)?]);
+            return Ok(vec![device.dispatch("attention", defines, &bindings, grid)?.for_tokens(2, 1)]);
         }
         let append = {
             let team = if device.software { 1 } else { 32 };
@@ -121,8 +155,9 @@ impl Attention<'_> {
             device.dispatch("attention_serial", defines.set("WG", threads), &read, grid)?.for_tokens(1, 1)
         } else {
             let grid = [config.kv_heads as u32, 1, 1];
-            let defines = defines.flag("FUSED", false).set("NSPLIT", 1);
-            device.dispatch("attention", defines, &read, grid)?.for_tokens(2, 1)
+            let tokens = (QUERIES.min(QUERY_ELEMENTS / config.head_dim) / group).max(1);
+            let defines = defines.flag("FUSED", false).set("TOKENS", tokens).set("Q", group * tokens).set("NSPLIT", 1);
+            device.dispatch("attention", defines, &read, grid)?.for_tokens(2, tokens as u32)
         };
         Ok(vec![append, attend])
     }
@@ -131,7 +166,7 @@ impl Attention<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::testing::{Random, devices, relative_error, run, state};
+    use crate::gpu::testing::{PAGES, Random, devices, relative_error, run, state};
     use crate::model::Rope;
 
     /// Qwen3's, or an architecture unlike it in everything.
@@ -162,8 +197,20 @@ mod tests {
     fn rounded(x: f64, precision: Precision) -> f64 {
         match precision {
             Precision::F16 => f64::from(half::f16::from_f32(x as f32).to_f32()),
-            Precision::F32 => x,
+            Precision::F32 | Precision::Q8 => x,
         }
+    }
+
+    /// What the cache holds of a token's keys or values.
+    fn held(numbers: Vec<f64>, precision: Precision) -> Vec<f64> {
+        if precision != Precision::Q8 {
+            return numbers.into_iter().map(|x| rounded(x, precision)).collect();
+        }
+        let block = |block: &[f64]| {
+            let scale = block.iter().fold(0.0f64, |top, x| top.max(x.abs())) / 127.0;
+            block.iter().map(|x| (x / scale).round_ties_even() * scale).collect::<Vec<_>>()
+        };
+        numbers.chunks(32).flat_map(block).collect()
     }
 
     /// One sequence's attention in f64, keys and values rounded as the cache holds them.
@@ -205,13 +252,11 @@ mod tests {
             let qkv = &biased;
             let position = self.keys.len();
             let first = self.config.window(0).map_or(0, |window| (position + 1).saturating_sub(window));
-            let round = |x: f64| rounded(x, self.precision);
             let head = |index: usize| &qkv[index * head_dim..][..head_dim];
-            let key = (0..kv_heads).flat_map(|h| self.rotate(head(heads + h), key_norm, position)).map(round).collect();
-            let value =
-                (0..kv_heads).flat_map(|h| head(heads + kv_heads + h).iter().map(|x| round(f64::from(*x)))).collect();
-            self.keys.push(key);
-            self.values.push(value);
+            let key = (0..kv_heads).flat_map(|h| self.rotate(head(heads + h), key_norm, position)).collect();
+            let value = (0..kv_heads).flat_map(|h| head(heads + kv_heads + h).iter().map(|x| f64::from(*x))).collect();
+            self.keys.push(held(key, self.precision));
+            self.values.push(held(value, self.precision));
             let mut out = Vec::new();
             for h in 0..heads {
                 let query = self.rotate(head(h), query_norm, position);
@@ -246,14 +291,18 @@ mod tests {
                 (Precision::F16, 3, 3, 8, 1, false),
                 (Precision::F32, 6, 2, 64, 150, true),
                 (Precision::F16, 7, 1, 96, 36, true),
+                (Precision::Q8, 4, 2, 128, 70, false),
+                (Precision::Q8, 6, 2, 64, 45, true),
             ] {
                 let config = config(heads, kv_heads, head_dim, other);
+                // Of 8 bits a number that lies between two levels may go to the other one.
+                let tolerance = if precision == Precision::Q8 { 1e-3 } else { 1e-4 };
                 let rows = heads + 2 * kv_heads;
                 let (attention, splits) = (heads * head_dim, splits(&device));
                 let vectors = random.numbers(if other { rows } else { 2 } * head_dim);
                 let mut reference =
                     Reference { config: &config, precision, vectors: &vectors, keys: Vec::new(), values: Vec::new() };
-                let poison = vec![0x7fc0_7fc0u32; 512 * kv_heads * head_dim * precision.bytes() / 4];
+                let poison = vec![0x7fc0_7fc0u32; precision.bytes(512 * kv_heads * head_dim) / 4];
                 let (keys, values) = (device.storage_of("keys", &poison), device.storage_of("values", &poison));
                 let tokens = prompt.max(8);
                 let y = device.storage("y", attention * tokens.max(splits as usize) * 4);
@@ -265,6 +314,7 @@ mod tests {
                     let layer = Attention {
                         config: &config,
                         precision,
+                        pages: PAGES,
                         qkv: &qkv,
                         vectors: Some(&vectors),
                         window: config.window(0),
@@ -278,7 +328,7 @@ mod tests {
                     run(
                         &device,
                         count as u32,
-                        &layer.dispatches(&device, prefill).unwrap(),
+                        &layer.dispatches(&device, if prefill { Step::Prefill } else { Step::Decode }).unwrap(),
                         &y,
                         attention * count.max(splits as usize),
                     )
@@ -288,7 +338,11 @@ mod tests {
                 let actual = attend(&qkv, 0, prompt, true);
                 let expected: Vec<f64> = qkv.chunks(rows * head_dim).flat_map(|qkv| reference.token(qkv)).collect();
                 let error = relative_error(&actual[..attention * prompt], &expected);
-                assert!(error < 1e-4, "prefill {heads}/{kv_heads}x{head_dim} software {}: {error}", device.software);
+                assert!(
+                    error < tolerance,
+                    "prefill {heads}/{kv_heads}x{head_dim} software {}: {error}",
+                    device.software
+                );
 
                 for step in 0..3 {
                     let qkv = random.numbers(rows * head_dim);
@@ -301,7 +355,11 @@ mod tests {
                         merge(&y, &softmax, head_dim, splits as usize)
                     };
                     let error = relative_error(&actual, &expected);
-                    assert!(error < 1e-4, "decode {heads}/{kv_heads}x{head_dim} software {}: {error}", device.software);
+                    assert!(
+                        error < tolerance,
+                        "decode {heads}/{kv_heads}x{head_dim} software {}: {error}",
+                        device.software
+                    );
                 }
             }
         }

@@ -1,14 +1,17 @@
-// Causal grouped-query flash attention: one workgroup of 4 teams a KV head (and split of the positions, and token).
+// Causal grouped-query flash attention: one workgroup of 4 teams a KV head (and split of the positions, and column).
 //   FUSED (decode): biases, QK-norm, RoPE and the append of the new key and value happen here too, and the positions are split
 //     among NSPLIT workgroups whose partial results the next kernel merges. Split 0 owns the new position; no other
 //     workgroup reads it, so there is no race within the dispatch.
-//   else (prefill): queries and cache were made by append.wgsl; the result is whole.
-// The G query heads of a KV head share every load of keys and values. In the scores a lane is a position (K lies so
+//   else (prefill): queries and cache were made by append.wgsl; TOKENS of them share a workgroup; the result is whole.
+// With LAST only the last column of the grid does anything: a guess needs the keys of those before it.
+// The Q queries of a workgroup, G heads of each token, share every load of keys and values. In the scores a lane is a position (K lies so
 // that 32 positions are one coalesced load); in the sum over values a lane is 4 dimensions.
 const HD : u32 = $HEAD_DIM;
 const HD4 : u32 = HD / 4u;
 const HALF : u32 = HD / 2u;
 const G : u32 = $G;
+const TOKENS : u32 = $TOKENS; // 1 if FUSED
+const Q : u32 = $Q;           // G * TOKENS
 const HEADS : u32 = $HEADS;
 const KV_HEADS : u32 = $KV_HEADS;
 const ROWS : u32 = HEADS + 2u * KV_HEADS;
@@ -16,10 +19,10 @@ const NSPLIT : u32 = $NSPLIT;
 
 #include state
 #if FUSED
-@group(0) @binding(0) var<storage, read> qkv : array<f32>;            // [head][head_dim]
+@group(0) @binding(0) var<storage, read> qkv : array<f32>;            // [column][head][head_dim]
 @group(0) @binding(2) var<storage, read> rope : array<vec2<f32>>;     // [position][head_dim/2] (cos, sin)
-@group(0) @binding(5) var<storage, read_write> softmax : array<vec2<f32>>;  // [head][split] (maximum, sum)
-@group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>;  // [head][split][head_dim/4], not normalised
+@group(0) @binding(5) var<storage, read_write> softmax : array<vec2<f32>>;  // [column][head][split] (maximum, sum)
+@group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>;  // [column][head][split][head_dim/4], not normalised
 #else
 @group(0) @binding(0) var<storage, read> qkv : array<f32>;            // [token][head][head_dim]
 @group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>;  // [token][head][head_dim/4]
@@ -30,30 +33,63 @@ const NSPLIT : u32 = $NSPLIT;
 #include kv
 #include window
 
-var<workgroup> query : array<vec4<f32>, G * HD4>; // scaled
-var<workgroup> scores : array<f32, 128 * G>;      // [team][query][position]
+var<workgroup> query : array<vec4<f32>, Q * HD4>; // scaled; at last the weighted sums of values
+var<workgroup> scores : array<f32, 128 * Q>;      // [team][query][position]
+#if FUSED
 var<workgroup> part : array<f32, 128>;
-var<workgroup> acc : array<vec4<f32>, 128>;
-var<workgroup> team_top : array<f32, 4 * G>;
-var<workgroup> team_sum : array<f32, 4 * G>;
+var<workgroup> fresh : array<f32, Q>;             // scores of the new position
+#endif
+var<workgroup> merged : array<vec3<f32>, Q>;      // (maximum, sum, weight of the new position)
+var<workgroup> team_top : array<f32, 4 * Q>;
+var<workgroup> team_sum : array<f32, 4 * Q>;
 #if FUSED
 var<workgroup> heads : array<f32, (G + 1u) * HD>; // queries and the new key, rotated
 #endif
 
 #if FUSED
-fn new_value(at : u32) -> vec4<f32> { return from_qkv(at) + bias4(at); }
+fn new_value(own : u32, at : u32) -> vec4<f32> { return from_qkv(own + at) + bias4(at); }
 fn from_heads(at : u32) -> vec4<f32> { return vec4<f32>(heads[at], heads[at + 1u], heads[at + 2u], heads[at + 3u]); }
+#endif
+#if FUSED
+#else
+fn sees(pos : u32, p : u32) -> bool { return p <= pos && p >= window_start(pos); }
+#endif
+#if FUSED
+#if KV_Q8
+fn largest(v : vec4<f32>) -> f32 { return max(max(abs(v.x), abs(v.y)), max(abs(v.z), abs(v.w))); }
+fn key_scale(b : u32) -> f32 {
+  var top = 0.0;
+  for (var i = 0u; i < 8u; i++) { top = max(top, largest(from_heads(G * HD + b * 32u + i * 4u))); }
+  return top / 127.0;
+}
+fn value_scale(own : u32, at : u32, b : u32) -> f32 {
+  var top = 0.0;
+  for (var i = 0u; i < 8u; i++) { top = max(top, largest(new_value(own, at + b * 32u + i * 4u))); }
+  return top / 127.0;
+}
+#else
+fn key_scale(b : u32) -> f32 { return 1.0; }
+fn value_scale(own : u32, at : u32, b : u32) -> f32 { return 1.0; }
+#endif
 #endif
 fn from_qkv(at : u32) -> vec4<f32> { return vec4<f32>(qkv[at], qkv[at + 1u], qkv[at + 2u], qkv[at + 3u]); }
 
 @compute @workgroup_size(128)
-fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) lid : u32) {
-  if (state.done != 0u) { return; }
-  let kv = wg.x; let split = wg.y; let token = wg.z;
+fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) lid : u32
+#if LAST
+  , @builtin(num_workgroups) grid : vec3<u32>
+#endif
+) {
+  let kv = wg.x; let split = wg.y; let column = wg.z * TOKENS;
+#if LAST
+  if (wg.z + 1u < grid.z) { return; }
+#endif
+  if (is_done(column)) { return; }
   let lane = lid % 32u; let team = lid / 32u;
-  let pos = state.pos + token;
+  let pos = pos_of(column);
 #if FUSED
   let cached = pos; // positions to read from the cache
+  let own = column * ROWS * HD; // this column's part of qkv
   // Normalise and rotate: one team a head, the key last.
   for (var begin = 0u; begin < G + 1u; begin += 4u) {
     let h = min(begin + team, G); // surplus teams repeat the key
@@ -61,7 +97,7 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
     let base = row * HD;
 #if NORMED
     var squares = 0.0;
-    for (var i = lane; i < HD; i += 32u) { let a = qkv[base + i] + bias(base + i); squares += a * a; }
+    for (var i = lane; i < HD; i += 32u) { let a = qkv[own + base + i] + bias(base + i); squares += a * a; }
     part[lid] = squares;
     workgroupBarrier();
     squares = 0.0;
@@ -73,8 +109,8 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
     if (begin + team <= G) {
       for (var i = lane; i < HALF; i += 32u) {
         let j = first(i); let k = second(i);
-        let a = (qkv[base + j] + bias(base + j)) * inv * norm(h == G, j);
-        let b = (qkv[base + k] + bias(base + k)) * inv * norm(h == G, k);
+        let a = (qkv[own + base + j] + bias(base + j)) * inv * norm(h == G, j);
+        let b = (qkv[own + base + k] + bias(base + k)) * inv * norm(h == G, k);
         let cs = rope[pos * HALF + i];
         heads[h * HD + j] = a * cs.x - b * cs.y;
         heads[h * HD + k] = b * cs.x + a * cs.y;
@@ -86,18 +122,20 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
     query[i] = from_heads(i * 4u) * $SCALE;
   }
 #else
-  let cached = pos + 1u;
-  for (var i = lid; i < G * HD4; i += 128u) {
-    query[i] = from_qkv((token * ROWS + kv * G) * HD + i * 4u) * $SCALE;
+  let tokens = min(TOKENS, state.columns - column);
+  let cached = pos + tokens;
+  for (var i = lid; i < Q * HD4; i += 128u) {
+    let token = min(i / (G * HD4), tokens - 1u); // surplus ones repeat the last
+    query[i] = from_qkv(((column + token) * ROWS + kv * G) * HD + i % (G * HD4) * 4u) * $SCALE;
   }
 #endif
   workgroupBarrier();
 
   // Every team takes tiles of 32 positions.
-#for g in 0..$G
-  var top$g = -1e30; var sum$g = 0.0;
+#for q in 0..$Q
+  var top$q = -1e30; var sum$q = 0.0;
 #for c in 0..$CHUNKS
-  var o${g}_$c = vec4<f32>(0.0);
+  var o${q}_$c = vec4<f32>(0.0);
 #end
 #end
   let tiles = (cached + 31u) / 32u;
@@ -106,40 +144,45 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
   for (var round = oldest / (NSPLIT * 128u); round < rounds; round++) {
     let tile = (round * NSPLIT + split) * 4u + team;
     let p = tile * 32u + lane;
-    let cell = tile * KV_HEADS + kv;
-    let slot = team * 32u * G + lane;
-#for g in 0..$G
-    var s$g = -1e30;
+    let cell = cell_of(column, tile, kv);
+    let slot = team * 32u * Q + lane;
+#for q in 0..$Q
+    var s$q = -1e30;
 #end
-    let seen = p < cached && p >= oldest;
-    if (seen) {
-#for g in 0..$G
-      s$g = 0.0;
+    if (p < cached && p >= oldest) {
+#for q in 0..$Q
+      s$q = 0.0;
 #end
       for (var d = 0u; d < HD / 8u; d++) {
         let k = key(cell, d, lane);
-#for g in 0..$G
-        s$g += dot(query[${g}u * HD4 + d * 2u], k.a) + dot(query[${g}u * HD4 + d * 2u + 1u], k.b);
+#for q in 0..$Q
+        s$q += dot(query[${q}u * HD4 + d * 2u], k.a) + dot(query[${q}u * HD4 + d * 2u + 1u], k.b);
 #end
       }
+#if FUSED
+#else
+#for q in 0..$Q
+      s$q = select(-1e30, s$q, sees(pos + ${q}u / G, p));
+#end
+#endif
     }
-#for g in 0..$G
-    scores[slot + ${g}u * 32u] = s$g;
+#for q in 0..$Q
+    scores[slot + ${q}u * 32u] = s$q;
 #end
     workgroupBarrier();
-#for g in 0..$G
-    var higher$g = top$g;
-    for (var j = 0u; j < 32u; j++) { higher$g = max(higher$g, scores[team * 32u * G + ${g}u * 32u + j]); }
-    let e$g = select(0.0, exp(s$g - higher$g), seen);
+#for q in 0..$Q
+    var higher$q = top$q;
+    for (var j = 0u; j < 32u; j++) { higher$q = max(higher$q, scores[team * 32u * Q + ${q}u * 32u + j]); }
+    let e$q = select(0.0, exp(s$q - higher$q), s$q > -1e30);
 #end
     workgroupBarrier();
-#for g in 0..$G
-    scores[slot + ${g}u * 32u] = e$g;
-    let keep$g = exp(top$g - higher$g);
-    sum$g = sum$g * keep$g + e$g;
-    top$g = higher$g;
+#for q in 0..$Q
+    scores[slot + ${q}u * 32u] = e$q;
+    let keep$q = exp(top$q - higher$q);
+    sum$q = sum$q * keep$q + e$q;
+    top$q = higher$q;
 #for c in 0..$CHUNKS
-    o${g}_$c *= keep$g;
+    o${q}_$c *= keep$q;
 #end
 #end
     workgroupBarrier();
@@ -148,8 +191,8 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
 #for c in 0..$CHUNKS
       if (lane + ${c}u * 32u < HD4) {
         let v = value(cell, j, lane + ${c}u * 32u);
-#for g in 0..$G
-        o${g}_$c += scores[team * 32u * G + ${g}u * 32u + j] * v;
+#for q in 0..$Q
+        o${q}_$c += scores[team * 32u * Q + ${q}u * 32u + j] * v;
 #end
       }
 #end
@@ -158,72 +201,91 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
   }
 
   // Merge the teams, and in split 0 the new position.
-#for g in 0..$G
-  part[lid] = sum$g;
-  workgroupBarrier();
-  if (lane == 0u) {
-    var sum = 0.0;
-    for (var j = 0u; j < 32u; j++) { sum += part[team * 32u + j]; }
-    team_top[${g}u * 4u + team] = top$g;
-    team_sum[${g}u * 4u + team] = sum;
-  }
-  workgroupBarrier();
+#for q in 0..$Q
+  scores[team * 32u * Q + ${q}u * 32u + lane] = sum$q;
+  if (lane == 0u) { team_top[${q}u * 4u + team] = top$q; }
 #end
+  workgroupBarrier();
+  for (var q = lane; q < Q; q += 32u) {
+    var sum = 0.0;
+    for (var j = 0u; j < 32u; j++) { sum += scores[team * 32u * Q + q * 32u + j]; }
+    team_sum[q * 4u + team] = sum;
+  }
 #if FUSED
   let at_key = G * HD; let at_value = (HEADS + KV_HEADS + kv) * HD;
-#endif
-#for g in 0..$G
-  {
-    var score = -1e30;
-#if FUSED
-    if (split == 0u) {
-      score = 0.0;
+  if (split == 0u) {
+    for (var begin = 0u; begin < Q; begin += 4u) {
+      let q = min(begin + team, Q - 1u); // surplus teams repeat the last
+      var score = 0.0;
       for (var i = lane; i < HD4; i += 32u) {
-        score += dot(query[${g}u * HD4 + i], rounded(from_heads(at_key + i * 4u)));
+        score += dot(query[q * HD4 + i], rounded(from_heads(at_key + i * 4u), key_scale(i / 8u)));
       }
       part[lid] = score;
-    }
-    workgroupBarrier();
-    if (split == 0u) {
+      workgroupBarrier();
       score = 0.0;
-      for (var j = 0u; j < 32u; j++) { score += part[j]; }
+      for (var j = 0u; j < 32u; j++) { score += part[team * 32u + j]; }
+      if (lane == 0u && begin + team < Q) { fresh[q] = score; }
+      workgroupBarrier();
     }
+  }
+#endif
+  workgroupBarrier();
+  for (var q = lid; q < Q; q += 128u) {
+    var score = -1e30;
+#if FUSED
+    if (split == 0u) { score = fresh[q]; }
 #endif
     var top = score;
-    for (var t = 0u; t < 4u; t++) { top = max(top, team_top[${g}u * 4u + t]); }
-    var sum = select(0.0, exp(score - top), score > -1e30);
-    let fresh = sum;
-    for (var t = 0u; t < 4u; t++) { sum += team_sum[${g}u * 4u + t] * exp(team_top[${g}u * 4u + t] - top); }
-    let head = kv * G + ${g}u;
+    for (var t = 0u; t < 4u; t++) { top = max(top, team_top[q * 4u + t]); }
+    let newest = select(0.0, exp(score - top), score > -1e30);
+    var sum = newest;
+    for (var t = 0u; t < 4u; t++) { sum += team_sum[q * 4u + t] * exp(team_top[q * 4u + t] - top); }
+    merged[q] = vec3<f32>(top, sum, newest);
+  }
+  workgroupBarrier();
+  // The queries have been used: their place takes the sums, team by team.
+  for (var t = 0u; t < 4u; t++) {
+    if (team == t) {
+#for q in 0..$Q
+      let weight$q = exp(top$q - merged[${q}u].x);
 #for c in 0..$CHUNKS
-    acc[lid] = o${g}_$c * exp(top$g - top);
-    workgroupBarrier();
-    if (team == 0u && lane + ${c}u * 32u < HD4) {
-      let d = lane + ${c}u * 32u;
-      var out = acc[lane] + acc[lane + 32u] + acc[lane + 64u] + acc[lane + 96u];
-#if FUSED
-      if (split == 0u) {
-        out += fresh * rounded(new_value(at_value + d * 4u));
+      if (lane + ${c}u * 32u < HD4) {
+        let at = ${q}u * HD4 + lane + ${c}u * 32u;
+        query[at] = select(query[at], vec4(0.0), t == 0u) + o${q}_$c * weight$q;
       }
-      y[(head * NSPLIT + split) * HD4 + d] = out;
-#else
-      y[(token * HEADS + head) * HD4 + d] = out / sum;
-#endif
+#end
+#end
     }
     workgroupBarrier();
-#end
+  }
+  for (var i = lid; i < Q * HD4; i += 128u) {
+    let q = i / HD4; let d = i % HD4;
+    let head = kv * G + q % G;
 #if FUSED
-    if (lid == 0u) { softmax[head * NSPLIT + split] = vec2<f32>(top, sum); }
+    var out = query[i];
+    if (split == 0u) { out += merged[q].z * rounded(new_value(own, at_value + d * 4u), value_scale(own, at_value, d / 8u)); }
+    y[((column * HEADS + head) * NSPLIT + split) * HD4 + d] = out;
+    if (d == 0u) { softmax[(column * HEADS + head) * NSPLIT + split] = merged[q].xy; }
+#else
+    let token = column + q / G;
+    if (token < state.columns) { y[(token * HEADS + head) * HD4 + d] = query[i] / merged[q].y; }
 #endif
   }
-#end
 #if FUSED
   if (split == 0u) {
-    let cell = (pos / 32u) * KV_HEADS + kv;
+    let cell = cell_of(column, pos / 32u, kv);
     for (var d = lid; d < HD / 8u; d += 128u) {
-      put_key(cell, d, pos % 32u, Eight(from_heads(at_key + d * 8u), from_heads(at_key + d * 8u + 4u)));
+      put_key(cell, d, pos % 32u, Eight(from_heads(at_key + d * 8u), from_heads(at_key + d * 8u + 4u)), key_scale(d / 4u));
     }
-    for (var d = lid; d < HD4; d += 128u) { put_value(cell, pos % 32u, d, new_value(at_value + d * 4u)); }
+    for (var d = lid; d < HD4; d += 128u) {
+      put_value(cell, pos % 32u, d, new_value(own, at_value + d * 4u), value_scale(own, at_value, d / 8u));
+    }
+#if KV_Q8
+    for (var j = lid; j < HD / 64u; j += 128u) {
+      put_key_scales(cell, j, pos % 32u, vec2<f32>(key_scale(j * 2u), key_scale(j * 2u + 1u)));
+    }
+    for (var b = lid; b < HD / 32u; b += 128u) { put_value_scale(cell, pos % 32u, b, value_scale(own, at_value, b)); }
+#endif
   }
 #endif
 }

@@ -16,7 +16,7 @@ const ROWS : u32 = HEADS + 2u * KV_HEADS;
 @compute @workgroup_size($WG)
 fn main(@builtin(global_invocation_id) id : vec3<u32>) {
   let head = id.x; let token = id.y;
-  if (state.done != 0u || head >= HEADS) { return; }
+  if (head >= HEADS || is_done(token)) { return; }
   let kv = head / (HEADS / KV_HEADS);
   var q : array<vec4<f32>, HD4>;
   var o : array<vec4<f32>, HD4>;
@@ -25,9 +25,9 @@ fn main(@builtin(global_invocation_id) id : vec3<u32>) {
     o[d] = vec4(0.0);
   }
   var top = -1e30; var sum = 0.0;
-  let end = state.pos + token + 1u;
+  let end = pos_of(token) + 1u;
   for (var p = window_start(end - 1u); p < end; p++) {
-    let cell = (p / 32u) * KV_HEADS + kv;
+    let cell = cell_of(token, p / 32u, kv);
     var s = 0.0;
     for (var d = 0u; d < HD / 8u; d++) {
       let k = key(cell, d, p % 32u);

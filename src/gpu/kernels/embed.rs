@@ -38,3 +38,33 @@ impl Embed<'_> {
         self.matrix.shards.iter().map(one).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::DType;
+    use crate::gpu::testing::{Random, devices, random_matrix, run, state};
+
+    /// What the device makes of the planes is what the file says, to the bit: `formats::quant` is held against `gguf`.
+    #[test]
+    fn every_type_is_dequantised_to_the_same_bits() {
+        let mut random = Random(5);
+        for device in devices() {
+            for dtype in DType::ALL {
+                let (rows, columns) = (12, 512);
+                let (matrix, weights) = random_matrix(&device, &mut random, dtype, rows, columns);
+                let order: Vec<u32> = (0..rows as u32).rev().collect();
+                let tokens = device.storage_of("tokens", &order);
+                let x = device.storage_of("x", &vec![0.0_f32; rows * columns]);
+                let state = &state(&device, 0, rows);
+                let embed = Embed { matrix: &matrix, tokens: Some(&tokens), x: &x, state };
+                let actual = run(&device, rows as u32, &embed.dispatches(&device).unwrap(), &x, rows * columns);
+                let expected = weights.chunks(columns).rev().flatten();
+                for (place, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+                    // A zero may have lost its sign.
+                    assert_eq!(actual, expected, "{} at {place}", dtype.name());
+                }
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-// x = the embedding's row of each token, dequantised. The matrix may be cut by rows: other shards' tokens are left alone.
+// x = the embedding's row of each column's token, dequantised. The matrix may be cut by rows: other shards' tokens are left alone.
 const K : u32 = $K;
 const NB : u32 = K / 32u;
 const FIRST_ROW : u32 = $FIRST_ROW;
@@ -15,11 +15,13 @@ const ROWS : u32 = $ROWS;
 @compute @workgroup_size($WG)
 fn main(@builtin(global_invocation_id) id : vec3<u32>) {
   let b = id.x; let column = id.y;
-  if (state.done != 0u || b >= NB) { return; }
+  if (b >= NB || is_done(column)) { return; }
 #if PREFILL
   let token = tokens[column];
 #else
-  let token = state.token;
+  let ahead = state.offsets[column];
+  var token = state.sequences[slot_of(column)].token;
+  if (ahead > 0u) { token = state.sequences[slot_of(column)].guesses[ahead - 1u]; }
 #endif
   if (token < FIRST_ROW || token >= FIRST_ROW + ROWS) { return; }
   let row = token - FIRST_ROW;

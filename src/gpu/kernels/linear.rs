@@ -9,10 +9,19 @@ use crate::gpu::device::{Device, Dispatch};
 use crate::gpu::planes::{self, BLOCK};
 use crate::gpu::weights::Matrix;
 
-/// Tokens that one thread of the matvec kernel takes at once in a prefill on a software adapter.
-const COLUMNS: u32 = 8;
-/// Rows and tokens of one tile of the matmul kernel.
+/// Columns of x that the matvec kernel can multiply with one reading of the weights, by variant.
+pub const WIDTHS: [u32; 4] = [1, 2, 4, 8];
+/// Tokens, and rows of each half, of one tile of the matmul kernel.
 const TILE: u32 = 32;
+
+/// What the columns of a step are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Columns {
+    /// Tokens of one sequence: a prefill.
+    Tokens,
+    /// The next tokens of sequences, so many to one reading of the weights: one of [`WIDTHS`].
+    Sequences(u32),
+}
 
 /// What is multiplied.
 #[derive(Clone, Copy)]
@@ -21,7 +30,7 @@ pub enum Input<'a> {
     Plain(&'a wgpu::Buffer),
     /// RMSNorm(x) · weight; decode only.
     Norm {
-        /// `[columns]`
+        /// `[column][columns]`
         x: &'a wgpu::Buffer,
         /// `[columns]`
         weight: &'a wgpu::Buffer,
@@ -30,9 +39,9 @@ pub enum Input<'a> {
     },
     /// The merge of attention's partial results, see `attention.wgsl`; decode only.
     Combine {
-        /// `[head][split][head_dim]`
+        /// `[column][head][split][head_dim]`
         partials: &'a wgpu::Buffer,
-        /// `[head][split]` (maximum, sum)
+        /// `[column][head][split]` (maximum, sum)
         softmax: &'a wgpu::Buffer,
         /// Elements of a head.
         head_dim: usize,
@@ -66,8 +75,8 @@ pub struct Linear<'a> {
     pub y_columns: usize,
     /// The element of y that the first row goes to; a multiple of 4.
     pub y_offset: usize,
-    /// A prefill of several tokens, or the one token of decode.
-    pub prefill: bool,
+    /// What x has columns for.
+    pub columns: Columns,
     /// The step's `State`.
     pub state: &'a wgpu::Buffer,
 }
@@ -76,7 +85,7 @@ impl Linear<'_> {
     /// One dispatch for each shard of the matrix.
     pub fn dispatches(&self, device: &Device) -> Result<Vec<Dispatch>> {
         let halves = if self.output == Output::Swiglu { 2 } else { 1 };
-        let tiled = self.prefill && !device.software;
+        let tiled = self.columns == Columns::Tokens && !device.software;
         let team = device.team(self.matrix.columns / BLOCK);
         let one = |shard: &crate::gpu::weights::Shard| {
             let groups = (shard.groups() / halves) as u32;
@@ -106,13 +115,22 @@ impl Linear<'_> {
             bindings.push((6, self.y.as_entire_binding()));
             bindings.push((7, self.state.as_entire_binding()));
             if tiled {
-                let grid = [(groups * 4).div_ceil(TILE), 1, 1];
+                let grid = [(groups * halves as u32 * 4).div_ceil(2 * TILE), 1, 1];
                 return Ok(device.dispatch("matmul", defines, &bindings, grid)?.for_tokens(1, TILE));
             }
-            let columns = if self.prefill { COLUMNS } else { 1 };
-            let defines = defines.set("TEAM", team).set("WG", WORKGROUP).set("COLS", columns);
-            let grid = [groups.div_ceil(WORKGROUP / team), 1, 1];
-            Ok(device.dispatch("matvec", defines, &bindings, grid)?.for_tokens(1, columns))
+            let columns = match self.columns {
+                Columns::Tokens => WIDTHS[WIDTHS.len() - 1],
+                Columns::Sequences(columns) => columns,
+            };
+            let workgroup = device.variant.workgroup;
+            let defines = defines
+                .set("TEAM", team)
+                .set("WG", workgroup)
+                .set("COLS", columns)
+                .flag("PREFILL", self.columns == Columns::Tokens)
+                .flag("SUBGROUPS", team > 1 && device.variant.subgroups);
+            let grid = [1, groups.div_ceil(workgroup / team), 1];
+            Ok(device.dispatch("matvec", defines, &bindings, grid)?.for_tokens(0, columns))
         };
         self.matrix.shards.iter().map(one).collect()
     }
@@ -120,19 +138,13 @@ impl Linear<'_> {
 
 /// Tokens for which every input of a prefill must have room, when `tokens` are taken in.
 pub fn padded_tokens(tokens: usize) -> usize {
-    tokens.next_multiple_of(TILE.max(COLUMNS) as usize)
+    tokens.next_multiple_of(TILE as usize)
 }
 
 /// `up` and the gate that lies in `y`, both `[token][columns]`: y = silu(y) · up. See `swiglu.wgsl`.
-pub fn swiglu(
-    device: &Device,
-    columns: usize,
-    up: &wgpu::Buffer,
-    y: &wgpu::Buffer,
-    state: &wgpu::Buffer,
-) -> Result<Dispatch> {
+pub fn swiglu(device: &Device, columns: usize, up: &wgpu::Buffer, y: &wgpu::Buffer) -> Result<Dispatch> {
     let defines = crate::gpu::shader::Defines::new().set("K", columns).set("WG", WORKGROUP);
-    let bindings = [(4, up.as_entire_binding()), (6, y.as_entire_binding()), (7, state.as_entire_binding())];
+    let bindings = [(4, up.as_entire_binding()), (6, y.as_entire_binding())];
     let grid = [(columns as u32 / 4).div_ceil(WORKGROUP), 1, 1];
     Ok(device.dispatch("swiglu", defines, &bindings, grid)?.for_tokens(1, 1))
 }
@@ -140,8 +152,8 @@ pub fn swiglu(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::DType;
-    use crate::gpu::testing::{Random, devices, random_matrix, relative_error, run, state};
+    use crate::formats::{DType, quant};
+    use crate::gpu::testing::{Random, devices, random_matrix, relative_error, run, state, variants};
 
     /// What a product shall be, in f64.
     #[derive(Clone, Copy)]
@@ -215,13 +227,66 @@ mod tests {
                         y: &y,
                         y_columns: results,
                         y_offset: 0,
-                        prefill: false,
+                        columns: Columns::Sequences(1),
                         state,
                     };
                     let actual = run(&device, 1, &linear.dispatches(&device).unwrap(), &y, results);
                     let expected = Reference { weights: &weights, columns, norm, output }.token(&x, &before);
                     let error = relative_error(&actual, &expected);
                     assert!(error < 1e-5, "{} {rows}x{columns} software {}: {error}", dtype.name(), device.software);
+                }
+            }
+        }
+    }
+
+    /// Sequences are multiplied together as each of them is alone, to the last bit, and by every variant.
+    #[test]
+    fn columns_depend_neither_on_their_company_nor_on_the_variant() {
+        let mut random = Random(7);
+        let (rows, columns, n_columns) = (40, 1056, 11);
+        let bytes = random.rows(DType::Q4_0, rows, columns);
+        let mut weights = vec![0.0; rows * columns];
+        quant::dequantize(DType::Q4_0, &bytes, &mut weights);
+        let (x, g) = (random.numbers(16 * columns), random.numbers(columns));
+        let [hardware, software] = devices();
+        let (narrow, wide) = (variants(&hardware)[0], variants(&hardware).pop().unwrap());
+        for kind in
+            [vec![software], vec![hardware.clone().with_variant(wide), hardware.clone().with_variant(narrow), hardware]]
+        {
+            for output in [Output::Swiglu, Output::Residual] {
+                let results = if output == Output::Swiglu { rows / 2 } else { rows };
+                let before = random.numbers(results * n_columns);
+                let multiplied = |device: &Device, width: u32| {
+                    let matrix = Matrix::new(device, DType::Q4_0, rows, columns);
+                    matrix.write(device, 0, &bytes);
+                    let (x, weight) = (&device.storage_of("x", &x), &device.storage_of("g", &g));
+                    let y = device.storage_of("y", &before);
+                    let linear = Linear {
+                        matrix: &matrix,
+                        input: Input::Norm { x, weight, eps: 1e-6 },
+                        output,
+                        y: &y,
+                        y_columns: results,
+                        y_offset: 0,
+                        columns: Columns::Sequences(width),
+                        state: &state(device, 0, n_columns),
+                    };
+                    run(device, n_columns as u32, &linear.dispatches(device).unwrap(), &y, results * n_columns)
+                };
+                let bits = |y: Vec<f32>| y.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+                let first = multiplied(&kind[0], 1);
+                let reference = Reference { weights: &weights, columns, norm: Some((&g, 1e-6)), output };
+                let expected: Vec<f64> = (0..n_columns)
+                    .flat_map(|c| reference.token(&x[c * columns..][..columns], &before[c * results..][..results]))
+                    .collect();
+                let error = relative_error(&first, &expected);
+                assert!(error < 1e-5, "{output:?} software {}: {error}", kind[0].software);
+                let first = bits(first);
+                for device in &kind {
+                    for width in WIDTHS {
+                        let same = bits(multiplied(device, width)) == first;
+                        assert!(same, "{width} columns, {output:?}, {}", device.variant());
+                    }
                 }
             }
         }
@@ -251,7 +316,7 @@ mod tests {
                         y: &y,
                         y_columns: results,
                         y_offset: 0,
-                        prefill: true,
+                        columns: Columns::Tokens,
                         state,
                     };
                     let dispatches = linear.dispatches(&device).unwrap();

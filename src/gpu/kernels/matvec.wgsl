@@ -1,7 +1,15 @@
-// y = epilogue(W · prologue(x)): one team of TEAM lanes computes a row group (4 rows) for COLS columns of x.
+// y = epilogue(W · prologue(x)): one team of TEAM lanes computes a row group (4 rows) for COLS columns of x, each in the same
+// order whatever COLS is, so that a sequence draws the same tokens alone and beside others.
 //   prologue  NORM: RMSNorm with weight g; COMBINE: merge of the attention's NSPLIT partial results; else none
 //   epilogue  RESIDUAL: y += ; SWIGLU: W = [gate; up], y = silu(gate) * up; else y =
 // Lane b takes blocks b, b + TEAM, …, so neighbouring lanes read neighbouring words; TEAM = 1 needs no barrier at all.
+// SUBGROUPS adds the lanes up by shuffles, and through workgroup memory only as far as a subgroup is smaller than a team:
+// the same additions in the same order as without.
+#if SUBGROUPS
+#if IN_BROWSER
+enable subgroups;
+#endif
+#endif
 const K : u32 = $K;           // columns of W
 const NB : u32 = K / 32u;     // blocks of a row
 const GROUPS : u32 = $GROUPS; // row groups of this dispatch's result
@@ -16,8 +24,8 @@ const Y_OFFSET : u32 = $Y_OFFSET; // vec4 of the first row group's result
 
 #if COMBINE
 const HD4 : u32 = $HEAD_DIM / 4u;
-@group(0) @binding(4) var<storage, read> partials : array<vec4<f32>>; // [head][split][head_dim/4], not normalised
-@group(0) @binding(5) var<storage, read> softmax : array<vec2<f32>>;  // [head][split] (maximum, sum)
+@group(0) @binding(4) var<storage, read> partials : array<vec4<f32>>; // [column][head][split][head_dim/4], not normalised
+@group(0) @binding(5) var<storage, read> softmax : array<vec2<f32>>;  // [column][head][split] (maximum, sum)
 const NSPLIT : u32 = $NSPLIT;
 #else
 @group(0) @binding(4) var<storage, read> x : array<vec4<f32>>; // [column][K/4]
@@ -35,7 +43,7 @@ fn load(column : u32, b : u32) -> Block {
   // HEAD_DIM is a multiple of 8, so a block may span heads only when it is smaller than 32: vec4s are merged one by one.
   var v : array<vec4<f32>, 8>;
   for (var i = 0u; i < 8u; i++) {
-    let e = b * 8u + i; let head = e / HD4; let d = e % HD4;
+    let e = column * X_STRIDE + b * 8u + i; let head = e / HD4; let d = e % HD4;
     var top = -1e30;
     for (var s = 0u; s < NSPLIT; s++) { top = max(top, softmax[head * NSPLIT + s].x); }
     var sum = 0.0; var o = vec4(0.0);
@@ -82,50 +90,87 @@ fn rows4(q0 : Quants, q1 : Quants, q2 : Quants, q3 : Quants, s : Scales, v : Blo
 }
 
 struct Partial {
-#for c in 0..$COLS
-  y$c : vec4<f32>,
+  y : vec4<f32>,
 #if SWIGLU
-  u$c : vec4<f32>,
+  u : vec4<f32>,
 #endif
-#end
 #if NORM
   squares : f32,
 #endif
 }
+fn sum(a : Partial, b : Partial) -> Partial {
+  var total = a;
+  total.y += b.y;
+#if SWIGLU
+  total.u += b.u;
+#endif
+#if NORM
+  total.squares += b.squares;
+#endif
+  return total;
+}
 
 #if TEAM > 1
 var<workgroup> partial : array<Partial, $WG>;
-fn team_sum(mine : Partial, lid : u32) -> Partial {
+
+// Halves the number of partial results until `least` of each team are left, in its first lanes.
+fn fold(mine : Partial, lid : u32, least : u32) -> Partial {
   partial[lid] = mine;
   workgroupBarrier();
-  for (var m = TEAM / 2u; m > 0u; m = m >> 1u) {
-    if ((lid & (TEAM - 1u)) < m) {
-#for c in 0..$COLS
-      partial[lid].y$c += partial[lid + m].y$c;
-#if SWIGLU
-      partial[lid].u$c += partial[lid + m].u$c;
-#endif
-#end
-#if NORM
-      partial[lid].squares += partial[lid + m].squares;
-#endif
-    }
+  for (var m = TEAM / 2u; m >= least; m = m >> 1u) {
+    if ((lid & (TEAM - 1u)) < m) { partial[lid] = sum(partial[lid], partial[lid + m]); }
     workgroupBarrier();
   }
-  return partial[lid & ~(TEAM - 1u)];
+  let folded = partial[lid];
+  workgroupBarrier();
+  return folded;
+}
+#if SUBGROUPS
+fn across(mine : Partial, m : u32) -> Partial {
+  var other = mine;
+  other.y = subgroupShuffleXor(mine.y, m);
+#if SWIGLU
+  other.u = subgroupShuffleXor(mine.u, m);
+#endif
+#if NORM
+  other.squares = subgroupShuffleXor(mine.squares, m);
+#endif
+  return sum(mine, other);
+}
+// The team's sum, in its first lane.
+fn team_sum(mine : Partial, lid : u32, subgroup : u32) -> Partial {
+  var total = mine;
+  if (subgroup < TEAM) { total = fold(total, lid, subgroup); }
+  for (var m = min(subgroup, TEAM) / 2u; m > 0u; m = m >> 1u) { total = across(total, m); }
+  return total;
 }
 #else
-fn team_sum(mine : Partial, lid : u32) -> Partial { return mine; }
+fn team_sum(mine : Partial, lid : u32, subgroup : u32) -> Partial { return fold(mine, lid, 1u); }
+#endif
+#else
+fn team_sum(mine : Partial, lid : u32, subgroup : u32) -> Partial { return mine; }
 #endif
 
 @compute @workgroup_size($WG)
-fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) lid : u32) {
-  if (state.done != 0u) { return; }
+fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) lid : u32
+#if SUBGROUPS
+  , @builtin(subgroup_size) subgroup : u32
+#endif
+) {
+  let column = wg.x * $COLS;
+#if COLS == 1
+  if (is_done(column)) { return; }
+#endif
+#if SUBGROUPS
+#else
+  let subgroup = 1u;
+#endif
   let lane = lid % TEAM;
-  let group = wg.x * TEAMS + lid / TEAM;
+  let group = wg.y * TEAMS + lid / TEAM;
   let rg = min(group, GROUPS - 1u); // surplus teams repeat the last group and drop the result
-  let column = wg.y * $COLS;
-  var p = Partial();
+#for c in 0..$COLS
+  var p$c = Partial();
+#end
   for (var b = lane; b < NB; b += TEAM) {
     let s = scales(rg, b);
     let q0 = quants(rg * 4u, b); let q1 = quants(rg * 4u + 1u, b);
@@ -138,33 +183,35 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
     {
 #if NORM
       let raw = load(column + $c, b);
-      p.squares += squares(raw);
+      p$c.squares += squares(raw);
       let v = weigh(raw, b);
 #else
       let v = load(column + $c, b);
 #endif
-      p.y$c += rows4(q0, q1, q2, q3, s, v);
+      p$c.y += rows4(q0, q1, q2, q3, s, v);
 #if SWIGLU
-      p.u$c += rows4(r0, r1, r2, r3, t, v);
+      p$c.u += rows4(r0, r1, r2, r3, t, v);
 #endif
     }
 #end
   }
-  let total = team_sum(p, lid);
+#for c in 0..$COLS
+  let total$c = team_sum(p$c, lid, subgroup);
+#end
   if (lane != 0u || group >= GROUPS) { return; }
 #for c in 0..$COLS
-  if (column + $c < state.count) {
+  if (column + $c < state.columns) {
     let at = (column + $c) * Y_STRIDE + Y_OFFSET + rg;
-    var out = total.y$c;
+    var out = total$c.y;
 #if NORM
-    let inv = inverseSqrt(total.squares / f32(K) + $EPS);
+    let inv = inverseSqrt(total$c.squares / f32(K) + $EPS);
     out *= inv;
 #endif
 #if SWIGLU
 #if NORM
-    let up = total.u$c * inv;
+    let up = total$c.u * inv;
 #else
-    let up = total.u$c;
+    let up = total$c.u;
 #endif
     out = out / (1.0 + exp(-out)) * up;
 #endif

@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod embed;
+pub mod guess;
 pub mod linear;
 pub mod norm;
 pub mod sampler;

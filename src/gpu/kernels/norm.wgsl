@@ -2,7 +2,6 @@
 const K4 : u32 = $K / 4u;
 const TEAM : u32 = $TEAM;
 
-#include state
 @group(0) @binding(4) var<storage, read> x : array<vec4<f32>>;       // [token][K/4]
 @group(0) @binding(5) var<storage, read> g : array<vec4<f32>>;       // [K/4]
 @group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>; // [token][K/4]

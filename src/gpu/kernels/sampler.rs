@@ -3,8 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
+use crate::formats::ROW_GROUP;
 use crate::gpu::device::{Device, Dispatch};
 use crate::gpu::shader::Defines;
+use crate::gpu::state::SLOTS;
 use crate::model::DecodePlan;
 
 /// The most candidates a reply can choose among on the device.
@@ -77,7 +79,7 @@ fn penalised(plan: &DecodePlan) -> bool {
 
 /// Each token's history at the start of a decode, `(uses in the reply | in the prompt << 31, f32 bias)`, one pair a
 /// token of the vocabulary; empty where no option reads it.
-pub fn history(plan: &DecodePlan, vocab: usize) -> Vec<[u32; 2]> {
+fn history(plan: &DecodePlan, vocab: usize) -> Vec<[u32; 2]> {
     if !penalised(plan) {
         return Vec::new();
     }
@@ -97,45 +99,88 @@ pub fn history(plan: &DecodePlan, vocab: usize) -> Vec<[u32; 2]> {
 }
 
 /// The tokens that can be drawn: 1 and a bit for each, of which `words` has the first.
-pub fn allowed(words: &[u32], vocab: usize) -> Vec<u32> {
+fn allowed(words: &[u32], vocab: usize) -> Vec<u32> {
     let given = words.iter().copied().chain(std::iter::repeat(0)).take(vocab.div_ceil(32));
     std::iter::once(1).chain(given).collect()
 }
 
-/// The buffers of the sampler.
+/// Elements from one column of logits to the next: whole groups of rows are written, so the last has room.
+pub fn padded(vocab: usize) -> usize {
+    vocab.next_multiple_of(ROW_GROUP)
+}
+
+/// The buffers of the sampler, by slot.
 pub struct SamplerBuffers {
-    /// `[vocab]` pairs, see [`history`].
-    pub history: wgpu::Buffer,
-    /// One [`Options`].
-    pub options: wgpu::Buffer,
-    /// See [`allowed`].
-    pub allowed: wgpu::Buffer,
+    /// `[slot][vocab]` pairs, see [`history`].
+    history: wgpu::Buffer,
+    /// `[slot]` [`Options`].
+    options: wgpu::Buffer,
+    /// `[slot]`, see [`allowed`].
+    allowed: wgpu::Buffer,
+    /// `[column][slice][MAX_K]`
     candidates: wgpu::Buffer,
+    /// `[slot][context]` tokens by position, those drawn among them.
+    pub text: wgpu::Buffer,
+    vocab: usize,
+    context: usize,
+    queue: wgpu::Queue,
 }
 
 impl SamplerBuffers {
-    /// Room for a vocabulary.
-    pub fn new(device: &Device, vocab: usize) -> Self {
+    /// Room for a vocabulary, and for the tokens of a context.
+    pub fn new(device: &Device, vocab: usize, context: usize) -> Self {
         Self {
-            history: device.storage("history", vocab * 8),
-            options: device.storage("sampler options", size_of::<Options>()),
-            allowed: device.storage("allowed tokens", allowed(&[], vocab).len() * 4),
-            candidates: device.storage("candidates", SLICES * MAX_K * 8),
+            history: device.storage("history", SLOTS * vocab * 8),
+            options: device.storage("sampler options", SLOTS * size_of::<Options>()),
+            allowed: device.storage("allowed tokens", SLOTS * allowed(&[], vocab).len() * 4),
+            candidates: device.storage("candidates", SLOTS * SLICES * MAX_K * 8),
+            text: device.storage("text", SLOTS * context * 4),
+            vocab,
+            context,
+            queue: device.queue.clone(),
         }
+    }
+
+    /// Makes a slot draw as a plan says.
+    pub fn write_plan(&self, slot: usize, plan: &DecodePlan, options: &Options) {
+        self.queue.write_buffer(&self.options, (slot * size_of::<Options>()) as u64, bytemuck::bytes_of(options));
+        let history = history(plan, self.vocab);
+        self.queue.write_buffer(&self.history, (slot * self.vocab * 8) as u64, bytemuck::cast_slice(&history));
+        self.write_allowed(slot, None);
+    }
+
+    /// Tells what a sequence's tokens are from `position` on.
+    pub fn write_text(&self, slot: usize, position: usize, tokens: &[u32]) {
+        self.queue.write_buffer(
+            &self.text,
+            ((slot * self.context + position) * 4) as u64,
+            bytemuck::cast_slice(tokens),
+        );
+    }
+
+    /// Makes a slot draw among these tokens, or among all.
+    pub fn write_allowed(&self, slot: usize, words: Option<&[u32]>) {
+        let stride = allowed(&[], self.vocab).len() * 4;
+        let words = words.map_or(vec![0], |words| allowed(words, self.vocab));
+        self.queue.write_buffer(&self.allowed, (slot * stride) as u64, bytemuck::cast_slice(&words));
     }
 }
 
-/// Draws from `logits: [vocab]`, writes the token into the state and advances it.
+/// Draws from `logits: [column][padded vocab]`, writes the tokens into the state and advances it; with `last` only for the
+/// last of the columns, which may be a guess that the one before it has to confirm.
 pub fn dispatches(
     device: &Device,
-    vocab: usize,
     logits: &wgpu::Buffer,
     buffers: &SamplerBuffers,
     state: &wgpu::Buffer,
+    last: bool,
 ) -> Result<Vec<Dispatch>> {
     let lanes = if device.software { 1 } else { 64 };
     let defines = Defines::new()
-        .set("VOCAB", vocab)
+        .set("VOCAB", buffers.vocab)
+        .set("LOGITS", padded(buffers.vocab))
+        .set("CONTEXT", buffers.context)
+        .flag("LAST", last)
         .set("LANES", lanes)
         .set("SLICES", SLICES)
         .set("MAX_K", MAX_K)
@@ -146,23 +191,32 @@ pub fn dispatches(
     let allowed = (4, buffers.allowed.as_entire_binding());
     let state = || (7, state.as_entire_binding());
     let select = [(0, logits.as_entire_binding()), history(), options(), candidates(), allowed, state()];
-    let sample = [history(), options(), candidates(), state()];
+    let text = (4, buffers.text.as_entire_binding());
+    let sample = [history(), options(), candidates(), text, state()];
     Ok(vec![
-        device.dispatch("select", defines.clone(), &select, [SLICES as u32, 1, 1])?,
-        device.dispatch("sample", defines.flag("ADVANCES", true), &sample, [1, 1, 1])?,
+        device.dispatch("select", defines.clone(), &select, [SLICES as u32, 1, 1])?.for_tokens(1, 1),
+        device.dispatch("sample", defines.flag("ADVANCES", true), &sample, [1, 1, 1])?.for_tokens(0, 1),
     ])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::network::State;
+    use crate::gpu::state::{Header, Sequence, State};
     use crate::gpu::testing::{Random, devices, run};
     use crate::sampling::{Sampler, Sampling};
 
     fn plan(sampling: Sampling) -> DecodePlan {
         let (prompt, reply) = (vec![3, 5, 5, 900], vec![7, 7, 11]);
         DecodePlan { sampling, prompt, reply, stop: vec![42], max_tokens: 1000 }
+    }
+
+    /// Draws once for the sequences of these slots.
+    fn drawn(device: &Device, dispatches: &[Dispatch], state: &State, slots: &[usize]) -> Vec<Sequence> {
+        state.write_columns(slots.len(), &slots.iter().map(|slot| (*slot, 0)).collect::<Vec<_>>());
+        let words = run(device, slots.len() as u32, dispatches, &state.buffer, size_of::<Header>() / 4);
+        let header: Header = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&words));
+        slots.iter().map(|slot| header.sequences[*slot]).collect()
     }
 
     #[test]
@@ -180,26 +234,33 @@ mod tests {
         let mut random = Random(5);
         for device in devices() {
             for sampling in &options {
-                let plan = plan(Sampling { seed: random.bits(), ..sampling.clone() });
-                let buffers = SamplerBuffers::new(&device, vocab);
-                let logits = device.storage("logits", vocab * 4);
-                let state = device.storage("state", size_of::<State>());
-                device.queue.write_buffer(&buffers.options, 0, bytemuck::bytes_of(&Options::new(&plan, 4096).unwrap()));
-                device.queue.write_buffer(&buffers.history, 0, bytemuck::cast_slice(&history(&plan, vocab)));
-                let start = State { pos: 10, count: 1, step: plan.reply.len() as u32, ..State::default() };
-                device.queue.write_buffer(&state, 0, bytemuck::bytes_of(&start));
-                let dispatches = dispatches(&device, vocab, &logits, &buffers, &state).unwrap();
-                let mut reference = Sampler::new(plan.sampling.clone(), &plan.prompt, &plan.reply);
+                let buffers = SamplerBuffers::new(&device, vocab, 4096);
+                let logits = device.storage("logits", SLOTS * padded(vocab) * 4);
+                let state = State::new(&device, 1);
+                let dispatches = dispatches(&device, &logits, &buffers, &state.buffer, false).unwrap();
+                // Two sequences draw at once, and not in the order of their slots.
+                let slots = [5, 2];
+                let mut references = slots.map(|slot| {
+                    let plan = plan(Sampling { seed: random.bits(), ..sampling.clone() });
+                    buffers.write_plan(slot, &plan, &Options::new(&plan, 4096).unwrap());
+                    let step = plan.reply.len() as u32;
+                    state.write_sequence(slot, Sequence { pos: 10, step, ..Sequence::default() });
+                    Sampler::new(plan.sampling.clone(), &plan.prompt, &plan.reply)
+                });
                 for draw in 0..20 {
-                    let mut values: Vec<f32> = random.numbers(vocab).iter().map(|x| x * 4.0).collect();
-                    values[13] = values[14]; // a tie
-                    device.queue.write_buffer(&logits, 0, bytemuck::cast_slice(&values));
-                    let after = run(&device, 1, &dispatches, &state, 5);
-                    let after: State = bytemuck::cast([after[0], after[1], after[2], after[3], after[4]]);
-                    assert_eq!(after.token, reference.draw(&values), "draw {draw} of {sampling:?}");
-                    assert_eq!((after.pos, after.step), (11 + draw, 4 + draw));
-                    if after.done != 0 {
-                        assert_eq!(after.token, 42, "ended without a stop token");
+                    let values = slots.map(|_| {
+                        let mut values: Vec<f32> = random.numbers(padded(vocab)).iter().map(|x| x * 4.0).collect();
+                        values[13] = values[14]; // a tie
+                        values
+                    });
+                    device.queue.write_buffer(&logits, 0, bytemuck::cast_slice(&values.concat()));
+                    let after = drawn(&device, &dispatches, &state, &slots);
+                    for ((after, reference), values) in after.iter().zip(&mut references).zip(&values) {
+                        assert_eq!(after.token, reference.draw(&values[..vocab]), "draw {draw} of {sampling:?}");
+                        assert_eq!((after.pos, after.step), (11 + draw, 4 + draw));
+                        assert_eq!(after.done != 0, after.token == 42, "ended without a stop token");
+                    }
+                    if after.iter().any(|after| after.done != 0) {
                         break;
                     }
                 }
@@ -215,13 +276,14 @@ mod tests {
             for (temperature, top_k, n_allowed) in [(0.0, 0, 5), (0.8, 20, 500), (1.0, 64, 3), (0.8, 20, 1)] {
                 let sampling = Sampling { temperature, top_k, seed: random.bits(), ..Sampling::default() };
                 let plan = plan(sampling);
-                let buffers = SamplerBuffers::new(&device, vocab);
+                let buffers = SamplerBuffers::new(&device, vocab, 4096);
                 let logits = device.storage("logits", vocab * 4);
-                let state = device.storage("state", size_of::<State>());
-                device.queue.write_buffer(&buffers.options, 0, bytemuck::bytes_of(&Options::new(&plan, 4096).unwrap()));
-                let start = State { pos: 10, count: 1, step: plan.reply.len() as u32, ..State::default() };
-                device.queue.write_buffer(&state, 0, bytemuck::bytes_of(&start));
-                let dispatches = dispatches(&device, vocab, &logits, &buffers, &state).unwrap();
+                let state = State::new(&device, 1);
+                let slot = 3;
+                buffers.write_plan(slot, &plan, &Options::new(&plan, 4096).unwrap());
+                let step = plan.reply.len() as u32;
+                state.write_sequence(slot, Sequence { pos: 10, step, ..Sequence::default() });
+                let dispatches = dispatches(&device, &logits, &buffers, &state.buffer, false).unwrap();
                 let mut reference = Sampler::new(plan.sampling.clone(), &plan.prompt, &plan.reply);
                 for draw in 0..8 {
                     let mut words = vec![0u32; vocab.div_ceil(32)];
@@ -233,9 +295,8 @@ mod tests {
                     device.queue.write_buffer(&logits, 0, bytemuck::cast_slice(&values));
                     // Every other draw is of all tokens.
                     let bound = draw % 2 == 0;
-                    let given = if bound { allowed(&words, vocab) } else { vec![0] };
-                    device.queue.write_buffer(&buffers.allowed, 0, bytemuck::cast_slice(&given));
-                    let token = run(&device, 1, &dispatches, &state, 5)[2].to_bits();
+                    buffers.write_allowed(slot, bound.then_some(&words));
+                    let token = drawn(&device, &dispatches, &state, &[slot])[0].token;
                     let expected = match bound {
                         true => reference.draw_among(&values, crate::sampling::ids_of(&words, vocab)),
                         false => reference.draw(&values),
@@ -253,17 +314,12 @@ mod tests {
     fn ends_at_the_token_limit_and_then_stands_still() {
         for device in devices() {
             let plan = DecodePlan { max_tokens: 2, reply: Vec::new(), ..plan(Sampling::default()) };
-            let buffers = SamplerBuffers::new(&device, 8);
+            let buffers = SamplerBuffers::new(&device, 8, 4096);
             let logits = device.storage_of("logits", &[0.0f32, 1.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
-            let state = device.storage_of("state", &[State { count: 1, ..State::default() }]);
-            device.queue.write_buffer(&buffers.options, 0, bytemuck::bytes_of(&Options::new(&plan, 4096).unwrap()));
-            let dispatches = dispatches(&device, 8, &logits, &buffers, &state).unwrap();
-            let states: Vec<State> = (0..4)
-                .map(|_| {
-                    let after = run(&device, 1, &dispatches, &state, 5);
-                    bytemuck::cast([after[0], after[1], after[2], after[3], after[4]])
-                })
-                .collect();
+            let state = State::new(&device, 1);
+            buffers.write_plan(0, &plan, &Options::new(&plan, 4096).unwrap());
+            let dispatches = dispatches(&device, &logits, &buffers, &state.buffer, false).unwrap();
+            let states: Vec<Sequence> = (0..4).map(|_| drawn(&device, &dispatches, &state, &[0])[0]).collect();
             let seen: Vec<_> = states.iter().map(|s| (s.step, s.done, s.token)).collect();
             assert_eq!(seen, [(1, 0, 2), (2, 1, 2), (2, 1, 2), (2, 1, 2)]);
         }

@@ -1,4 +1,4 @@
-// The options of one reply's sampling and the candidates that pass between its two kernels.
+// The options of a reply's sampling and the candidates that pass between its two kernels.
 struct Sampler {
   temperature : f32, // 0: the most likely token
   top_k : u32,       // 1..=MAX_K candidates

@@ -4,8 +4,8 @@ import { createServer } from 'node:http';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, normalize } from 'node:path';
 
-import { ROOT } from '../tests/browser/chromium.mjs';
-import { sendFile } from '../tests/browser/server.mjs';
+import { ROOT } from '../../tests/browser/chromium.mjs';
+import { sendFile } from '../../tests/browser/server.mjs';
 
 /** The tokens of Qwen3's vocabulary that are no UTF-8 by themselves; none where its tokenizer has not been fetched. */
 export function notText() {
@@ -32,7 +32,7 @@ export function notText() {
 
 /** Serves on `port`, or a free one. */
 export async function serveBench(model, port = 0) {
-  const mounts = { '/pkg/': `${ROOT}pkg/`, '/modules/': `${ROOT}bench/node_modules/`, '/': `${ROOT}bench/` };
+  const mounts = { '/pkg/': `${ROOT}pkg/`, '/modules/': `${ROOT}bench/peers/node_modules/`, '/': `${ROOT}bench/peers/` };
   const unreadable = JSON.stringify(notText());
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url, 'http://localhost');

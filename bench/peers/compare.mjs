@@ -1,7 +1,7 @@
 // Measures this package beside others in headless Chromium, interleaved and repeated; prints medians, writes all as JSON.
 //
-// usage: node bench/compare.mjs [--model FILE] [--contenders 'NAME,NAME'] [--rounds 3] [--prompt 128] [--tokens 32] [--out FILE]
-//        node bench/compare.mjs --serve [--port 8090]    the same in a browser of your own
+// usage: node bench/peers/compare.mjs [--model FILE] [--contenders 'NAME,NAME'] [--rounds 3] [--prompt 128] [--tokens 32] [--out FILE]
+//        node bench/peers/compare.mjs --serve [--port 8090]    the same in a browser of your own
 //
 // `cargo xtask bench` prepares what it needs. A contender has a browser and a profile of its own in each round. Memory is
 // that of all the browser's processes, shared pages divided among them (Linux only).
@@ -12,7 +12,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { launch, open, ROOT } from '../tests/browser/chromium.mjs';
+import { launch, open, ROOT } from '../../tests/browser/chromium.mjs';
 import { notText, serveBench } from './site.mjs';
 
 const { values } = parseArgs({

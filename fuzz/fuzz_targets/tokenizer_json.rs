@@ -1,0 +1,7 @@
+//! Fuzzes `targets::tokenizer_json`.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::tokenizer_json(bytes));

@@ -1,0 +1,190 @@
+//! Which of the kernels that compute the same an adapter runs fastest. Each candidate must give the plain kernels' very bits
+//! before its time counts, so that no choice changes a reply, and a driver that miscompiles one does without it.
+
+use std::str::FromStr;
+
+use web_time::Instant;
+
+use super::device::{Device, Variant, encode};
+use super::kernels::linear::{Columns, Input, Linear, Output};
+use super::self_test;
+use super::state::{Sequence, State};
+use super::weights::Matrix;
+use crate::error::{Error, Result};
+use crate::formats::DType;
+
+/// A product as a layer has them.
+const ROWS: usize = 2048;
+const COLUMNS: usize = 1024;
+/// Products of one submit at most, so that the clock's grain and the way to the device matter little.
+const REPETITIONS: usize = 24;
+/// Milliseconds of such a submit, by which a slow device gets by with fewer.
+const SUBMIT_MS: f64 = 20.0;
+/// Submits of which the fastest counts.
+const ROUNDS: usize = 3;
+/// Milliseconds after which no further candidate is tried: where products take that long, launches matter little.
+const BUDGET_MS: f64 = 300.0;
+
+/// The device with its fastest kernels, or with those of `known`, an earlier result's text. Fails with `self-test-failed`
+/// when even the plain kernels compute garbage.
+pub async fn tuned(device: Device, known: Option<&str>) -> Result<Device> {
+    let variant = match known.and_then(|text| text.parse().ok()) {
+        _ if device.software => Variant::default(),
+        Some(variant) => variant,
+        None => choose(&device).await?,
+    };
+    let candidate = device.clone().with_variant(variant);
+    match self_test::run(&candidate).await {
+        Err(_) if variant != Variant::default() => {
+            let plain = device.with_variant(Variant::default());
+            self_test::run(&plain).await?;
+            Ok(plain)
+        }
+        result => result.map(|()| candidate),
+    }
+}
+
+/// The fastest variant: subgroups or not first, then the size of workgroups.
+async fn choose(device: &Device) -> Result<Variant> {
+    let bench = Bench::new(device)?;
+    let begun = Instant::now();
+    let plain = bench.run(Variant::default()).await?;
+    let mut best = (Variant::default(), plain.milliseconds);
+    for subgroups in [true, false] {
+        for workgroup in [128, 64, 256] {
+            let variant = Variant { subgroups, workgroup };
+            let decided = subgroups != best.0.subgroups && workgroup != Variant::default().workgroup;
+            let late = begun.elapsed().as_secs_f64() * 1e3 > BUDGET_MS;
+            if decided || late || variant == Variant::default() {
+                continue;
+            }
+            // A shader that the browser refuses, or that computes something else, is no candidate.
+            if let Ok(run) = bench.run(variant).await
+                && run.bits == plain.bits
+                && run.milliseconds < best.1
+            {
+                best = (variant, run.milliseconds);
+            }
+        }
+    }
+    Ok(best.0)
+}
+
+/// One product, to be computed by every candidate.
+struct Bench {
+    device: Device,
+    matrix: Matrix,
+    x: wgpu::Buffer,
+    weight: wgpu::Buffer,
+    y: wgpu::Buffer,
+    state: State,
+}
+
+struct Run {
+    bits: Vec<u8>,
+    milliseconds: f64,
+}
+
+impl Bench {
+    fn new(device: &Device) -> Result<Self> {
+        let matrix = Matrix::new(device, DType::Q4_0, ROWS, COLUMNS);
+        matrix.write(device, 0, &self_test::blocks(DType::Q4_0, ROWS * COLUMNS, 1));
+        let numbers = |seed| self_test::blocks(DType::F32, COLUMNS, seed);
+        let (x, weight) = (device.storage_of("x", &numbers(2)), device.storage_of("weight", &numbers(3)));
+        let state = State::new(device, 1);
+        state.write_columns(1, &[(0, 0)]);
+        state.write_sequence(0, Sequence::default());
+        Ok(Self { device: device.clone(), matrix, x, weight, y: device.storage("y", ROWS * 4), state })
+    }
+
+    async fn run(&self, variant: Variant) -> Result<Run> {
+        let device = self.device.clone().with_variant(variant);
+        let linear = Linear {
+            matrix: &self.matrix,
+            input: Input::Norm { x: &self.x, weight: &self.weight, eps: 1e-6 },
+            output: Output::Store,
+            y: &self.y,
+            y_columns: ROWS,
+            y_offset: 0,
+            columns: Columns::Sequences(1),
+            state: &self.state.buffer,
+        };
+        device.queue.write_buffer(&self.y, 0, &[0; ROWS * 4]);
+        let dispatches = device.checked(|| linear.dispatches(&device)).await?;
+        let bits = self.submit(&dispatches, 1, ROWS * 4).await?;
+        let timed = async |times: usize| -> Result<f64> {
+            let begun = Instant::now();
+            self.submit(&dispatches, times, 4).await?;
+            Ok(begun.elapsed().as_secs_f64() * 1e3 / times as f64)
+        };
+        let times = ((SUBMIT_MS / timed(1).await?) as usize).clamp(1, REPETITIONS);
+        let mut milliseconds = f64::INFINITY;
+        for _ in 0..ROUNDS {
+            milliseconds = milliseconds.min(timed(times).await?);
+        }
+        Ok(Run { bits, milliseconds })
+    }
+
+    async fn submit(&self, dispatches: &[super::device::Dispatch], times: usize, bytes: usize) -> Result<Vec<u8>> {
+        let mut encoder = self.device.encoder();
+        encode(&mut encoder, 1, std::iter::repeat_n(dispatches, times).flatten());
+        let staged = self.device.stage(&mut encoder, &self.y, bytes);
+        self.device.read(self.device.submit(encoder, staged)).await
+    }
+}
+
+impl std::fmt::Display for Variant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", if self.subgroups { "subgroups" } else { "shared" }, self.workgroup)
+    }
+}
+
+impl FromStr for Variant {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parsed = text.split_once('-').and_then(|(adds, workgroup)| {
+            let subgroups = ["shared", "subgroups"].iter().position(|word| *word == adds)? == 1;
+            let workgroup = workgroup.parse().ok().filter(|threads| [64, 128, 256].contains(threads))?;
+            Some(Self { subgroups, workgroup })
+        });
+        parsed.ok_or_else(|| Error::invalid(format!("{text} names no variant of the kernels")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::testing::{hardware, variants};
+    use pollster::block_on;
+
+    #[test]
+    fn every_variant_computes_the_same_bits() {
+        let device = hardware();
+        let bench = Bench::new(&device).unwrap();
+        let plain = block_on(bench.run(Variant::default())).unwrap().bits;
+        assert!(plain.iter().any(|byte| *byte != 0));
+        for variant in variants(&device) {
+            assert!(block_on(bench.run(variant)).unwrap().bits == plain, "{variant}");
+        }
+    }
+
+    #[test]
+    fn the_choice_is_one_of_the_variants_and_is_kept_as_text() {
+        let device = hardware();
+        let chosen = block_on(tuned(device.clone(), None)).unwrap().variant;
+        assert!(variants(&device).contains(&chosen), "{chosen}");
+        let again = block_on(tuned(device.clone(), Some(&chosen.to_string()))).unwrap().variant;
+        assert_eq!(again, chosen);
+        let text = if chosen.workgroup == 64 { "shared-256" } else { "shared-64" };
+        let told = block_on(tuned(device, Some(text))).unwrap().variant;
+        assert_eq!(told.to_string(), text, "what is known is not measured again");
+    }
+
+    #[test]
+    fn a_text_of_another_version_is_not_taken() {
+        for text in ["", "shared", "shared-", "shared-96", "warps-64", "subgroups-64-2"] {
+            assert!(text.parse::<Variant>().is_err(), "{text}");
+        }
+    }
+}

