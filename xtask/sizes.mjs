@@ -38,7 +38,8 @@ line('bytes', 'raw', 'brotli-11');
 for (const name of new Set(Object.values(PARTS).flat())) line(name, sizeOf(name).raw, sizeOf(name).brotli);
 const grown = [];
 for (const [part, { raw, brotli }] of Object.entries(now)) {
-  const change = brotli / budget[part].brotli;
+  // A part that is new has no budget until it is accepted.
+  const change = brotli / (budget[part]?.brotli ?? 0);
   line(`= ${part}`, raw, brotli, `  ${((change - 1) * 100).toFixed(1)} % on the budget`);
   if (change > TOLERANCE) grown.push(part);
 }
