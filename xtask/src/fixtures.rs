@@ -10,7 +10,7 @@ use crate::shell::{command, output, run as run_command, say};
 
 const FOLDER: &str = "tests/fixtures";
 /// What the scripts of `tests/fixtures` are run with.
-pub const FIXTURES: Environment =
+const FIXTURES: Environment =
     Environment { folder: ".cache/fixtures", requirements: &["tests/fixtures/requirements.txt"] };
 
 /// Runs every script of `tests/fixtures/`; afterwards `git status` says whether anything differs.
