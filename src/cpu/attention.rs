@@ -71,7 +71,7 @@ fn within(seen: Range<usize>, there: Range<usize>) -> Range<usize> {
 }
 
 fn softmax(x: &mut [f32]) {
-    let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let largest = x.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
     x.iter_mut().for_each(|x| *x = exp(*x - largest));
     let sum: f32 = x.iter().sum();
     x.iter_mut().for_each(|x| *x /= sum);

@@ -10,7 +10,7 @@ use crate::model::{Config, Pairing};
 
 /// Tokens that go through the network together: enough that unpacking weights costs little, few enough that their
 /// activations stay in the cache of a core.
-pub const TILE: usize = 32;
+pub const TILE: usize = 64;
 
 /// One transformer block's weights.
 pub struct Layer {

@@ -3,6 +3,9 @@
 //! A block of 32 products is summed exactly as an integer, whatever the order: 32 · 4096 · 16383 < 2³¹ (`unpack` gives
 //! the 4096, `activations` the 16383). The block's sum, as f32, is multiplied by the product of both scales and added to
 //! the row's sum, block after block. So all functions here, on every target, give the same bits.
+//!
+//! None is inlined: browsers' compilers give registers out by function, and run short of them in one that holds several
+//! of these loops (decode then takes half as long again).
 
 use super::lanes::Lanes;
 use super::{BLOCK, ROWS, Row};
@@ -11,6 +14,7 @@ use super::{BLOCK, ROWS, Row};
 type Sums = [f32; ROWS];
 
 /// Unpacked rows with one token's activations.
+#[inline(never)]
 pub fn dot_rows<V: Lanes>(w: [Row; ROWS], x: Row) -> Sums {
     assert!(w.iter().all(|w| w.blocks() == x.blocks()), "rows of different lengths");
     let values = w.map(|w| &w.values.as_chunks::<BLOCK>().0[..x.blocks()]);
@@ -25,6 +29,7 @@ pub fn dot_rows<V: Lanes>(w: [Row; ROWS], x: Row) -> Sums {
 
 /// [`dot_rows`] with rows of Q4_0 as they lie in the file (layout: `formats::quant`); `totals` are the sums of each 16
 /// of the activations' integers.
+#[inline(never)]
 pub fn dot_q4_0<V: Lanes>(w: [&[[u8; 18]]; ROWS], x: Row, totals: &[[i32; 2]]) -> Sums {
     let blocks = x.blocks();
     let (w, totals, low) = (w.map(|w| &w[..blocks]), &totals[..blocks], V::splat(0x0f0f_0f0f));
@@ -44,6 +49,7 @@ pub fn dot_q4_0<V: Lanes>(w: [&[[u8; 18]]; ROWS], x: Row, totals: &[[i32; 2]]) -
 }
 
 /// [`dot_q4_0`] with rows of Q6_K.
+#[inline(never)]
 pub fn dot_q6_k<V: Lanes>(w: [&[[u8; 210]]; ROWS], x: Row, totals: &[[i32; 2]]) -> Sums {
     let blocks = x.blocks();
     let (w, totals) = (w.map(|w| &w[..blocks / 8]), &totals[..blocks]);
@@ -65,7 +71,7 @@ pub fn dot_q6_k<V: Lanes>(w: [&[[u8; 210]]; ROWS], x: Row, totals: &[[i32; 2]]) 
 }
 
 /// Adds the 32 products of quarter `Q` of half `H` of a Q6_K block, whose activations start at block `first`.
-#[inline(always)]
+#[inline(never)]
 fn sixth_bits<V: Lanes, const H: usize, const Q: usize>(
     sums: V,
     block: [&[u8; 210]; ROWS],
@@ -105,11 +111,13 @@ fn sixth_bits<V: Lanes, const H: usize, const Q: usize>(
 #[inline(always)]
 fn in_block<V: Lanes>(x: Row, b: usize, weights: impl Fn(usize) -> [V; 4]) -> [V; ROWS] {
     let values: [V; 4] = vectors(&x.values.as_chunks::<BLOCK>().0[b]);
-    std::array::from_fn(|r| {
+    let row = |r: usize| {
         let w = weights(r);
         let product = |v: usize| w[v].dot(values[v]);
         product(0).add(product(1)).add(product(2).add(product(3)))
-    })
+    };
+    // Written out, because compilers leave a loop over rows as one, and the lanes in memory.
+    [row(0), row(1), row(2), row(3)]
 }
 
 #[inline(always)]
@@ -167,6 +175,7 @@ impl Panel {
 
 /// Panels with the activations of some tokens: `[token][panel][row]`. Each weight that is loaded serves all tokens, each
 /// activation all panels.
+#[inline(never)]
 pub fn dot_panels<V: Lanes, const P: usize, const T: usize>(w: [&Panel; P], x: [Row; T]) -> [[Sums; P]; T] {
     let blocks = x[0].blocks();
     let weights = w.map(|w| w.values.as_chunks::<{ BLOCK / 2 }>().0);
