@@ -606,8 +606,8 @@ fn too_long_a_conversation_is_an_error_or_loses_its_oldest_turns() {
 fn conversations_at_the_same_time_do_not_mix() {
     let mut bench = bench(Some("\nhm\n"), "Hi", 1);
     let mut replies: Vec<Reply> =
-        ["a", "b", "c", "d"].iter().map(|text| bench.engine.chat(&user(text), &json!({})).unwrap()).collect();
-    let error = bench.engine.chat(&user("e"), &json!({})).err().unwrap();
+        (0..16).map(|nth| bench.engine.chat(&user(&format!("{nth}")), &json!({})).unwrap()).collect();
+    let error = bench.engine.chat(&user("x"), &json!({})).err().unwrap();
     assert_eq!(error.kind, ErrorKind::Busy);
     let mut events: Vec<Vec<Event>> = vec![Vec::new(); replies.len()];
     while replies.iter().any(|reply| !reply.is_done()) {
@@ -619,7 +619,7 @@ fn conversations_at_the_same_time_do_not_mix() {
         assert_eq!(texts(&events), ("hm".into(), "Hi".into()));
     }
     // A reply that is given up frees its sequence.
-    let held: Vec<Reply> = (0..4).map(|_| bench.engine.chat(&user("z"), &json!({})).unwrap()).collect();
+    let held: Vec<Reply> = (0..16).map(|_| bench.engine.chat(&user("z"), &json!({})).unwrap()).collect();
     for reply in held {
         bench.engine.release(reply).unwrap();
     }

@@ -3,7 +3,7 @@
 import { diagnose } from 'qwen3-web';
 import { entryOf, hostOf, type ModelLoader } from './models/loader.js';
 import { make } from './ui/dom.js';
-import { say } from './ui/messages.js';
+import { catalogueText, say, saying } from './ui/messages.js';
 
 /** The welcome; it learns of the device when a model is loaded. */
 export function welcome(loader: ModelLoader): HTMLElement {
@@ -13,7 +13,7 @@ export function welcome(loader: ModelLoader): HTMLElement {
   loader.watch((state) => {
     const note = state.kind === 'ready' ? entryOf(state.source)?.note : undefined;
     about.hidden = note === undefined;
-    about.textContent = note ?? '';
+    if (note !== undefined) saying(about, () => catalogueText(note));
     device.hidden = state.kind !== 'ready' || state.model.info.device !== 'cpu';
     if (!device.hidden) void explain(device);
   });

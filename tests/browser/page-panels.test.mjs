@@ -175,6 +175,11 @@ describe('the panels of the demo page', () => {
     assert.equal(await page.textContent('.new-chat'), '新对话');
     assert.equal(await page.getAttribute('html', 'lang'), 'zh');
     assert.equal(await page.getAttribute('#prompt', 'placeholder'), '问点什么');
+    await page.click('#open-models');
+    await page.waitForSelector('.catalogue li');
+    // What the catalogue says of a model too.
+    for (const words of await page.locator('.catalogue li p:not(.address)').allTextContents()) assert.match(words, /\p{Script=Han}/u);
+    await page.keyboard.press('Escape');
     await page.selectOption('[name="look"]', 'dark');
     assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(22, 23, 26)');
     assert.deepEqual(await serious(), []);

@@ -16,9 +16,10 @@ import urllib.request
 import zipfile
 from importlib.metadata import version
 
+import gguf
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache/parity"
@@ -85,7 +86,12 @@ def engine_ids(path, texts):
 @torch.inference_mode()
 def reference(path, tokens):
     """Log-probabilities after each token, f64: [tokens, vocabulary]."""
-    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
+    config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+    # `transformers` takes a Qwen3's heads to be as wide as the published ones, whatever the file says.
+    fields = gguf.GGUFReader(path).fields
+    if (width := fields.get(f"{config.model_type}.attention.key_length")) is not None:
+        config.head_dim = int(width.contents())
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, config=config, dtype=torch.float32).eval()
     return torch.log_softmax(model(torch.tensor([tokens])).logits[0].double(), -1).numpy()
 
 

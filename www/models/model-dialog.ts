@@ -4,7 +4,7 @@ import { catalogue, deleteModel, fullName, listModels, storageUsage, type Catalo
 import { button, make } from '../ui/dom.js';
 import { bytes } from '../ui/format.js';
 import { icon } from '../ui/icons.js';
-import { label, say, text } from '../ui/messages.js';
+import { catalogueText, label, say, text } from '../ui/messages.js';
 import type { ModelLoader } from './loader.js';
 
 /** Room for the KV cache and the engine beside the weights. */
@@ -85,7 +85,7 @@ export class ModelDialog {
     if (size > 1e9) facts.push(text('wantsGpu'));
     if (entry.embedded === true) facts.push(text('shipsWithPage'));
     const card = this.#card(fullName(entry), entry.title, facts, stored, entry.embedded === true || stored?.complete === true);
-    card.append(make('p', '', entry.description));
+    card.append(make('p', '', catalogueText(entry.description)));
     return card;
   }
 

@@ -268,19 +268,19 @@ export function text(key: MessageKey, values: MessageValues = {}): string {
 /** What an element says: its text, its label, or its placeholder. */
 type Place = 'text' | 'label' | 'placeholder';
 
-interface Said {
-  key: MessageKey;
-  values: MessageValues;
-}
-
-const spoken = new WeakMap<Element, Map<Place, Said>>();
+const spoken = new WeakMap<Element, Map<Place, () => string>>();
 
 /** Gives an element that text, now and whenever the language changes. */
 export function say<E extends Element>(element: E, key: MessageKey, values: MessageValues = {}, place: Place = 'text'): E {
-  const places = spoken.get(element) ?? new Map<Place, Said>();
-  spoken.set(element, places.set(place, { key, values }));
+  return saying(element, () => text(key, values), place);
+}
+
+/** Gives an element what `words` returns, now and whenever the language changes. */
+export function saying<E extends Element>(element: E, words: () => string, place: Place = 'text'): E {
+  const places = spoken.get(element) ?? new Map<Place, () => string>();
+  spoken.set(element, places.set(place, words));
   element.toggleAttribute('data-said', true);
-  speak(element, place, { key, values });
+  speak(element, place, words());
   return element;
 }
 
@@ -289,17 +289,32 @@ export function label<E extends Element>(element: E, key: MessageKey, values: Me
   return say(element, key, values, 'label');
 }
 
+/** What the catalogue says of its models, in Chinese. */
+const OF_CATALOGUE: Readonly<Record<string, string>> = {
+  'The small model that ships with the package. It works offline.': '随页面提供的小模型，可离线使用。',
+  'This model is tiny (1.3 million parameters): it solves small equations and triangles by thinking, and errs on much else.':
+    '这个模型很小（130 万参数）：它靠思考能解简单的方程和三角形，其他题目常会出错。',
+  'The smallest Qwen3 at four bits: good for a first conversation.': '最小的 Qwen3，四位量化：适合初次对话。',
+  "The publisher's own file of Qwen3 0.6B: closer to the original weights, larger.": '官方发布的 Qwen3 0.6B 文件：更接近原始权重，也更大。',
+  'A better reasoner that needs about 2 GB on the device.': '推理更强，需要约 2 GB 设备内存。',
+  'The strongest of the list, for a large GPU: about 2.5 GB.': '列表中最强，适合较大的显卡：约 2.5 GB。',
+};
+
+/** A sentence of the catalogue in the language of the page; one that has no translation yet as it is. */
+export function catalogueText(english: string): string {
+  return language === 'zh' ? OF_CATALOGUE[english] ?? english : english;
+}
+
 /** Changes the language of all that is on the page. */
 export function setLanguage(next: Language): void {
   language = next;
   document.documentElement.lang = next;
   for (const element of document.querySelectorAll('[data-said]')) {
-    for (const [place, said] of spoken.get(element) ?? []) speak(element, place, said);
+    for (const [place, words] of spoken.get(element) ?? []) speak(element, place, words());
   }
 }
 
-function speak(element: Element, place: Place, { key, values }: Said): void {
-  const words = text(key, values);
+function speak(element: Element, place: Place, words: string): void {
   if (place === 'text') element.textContent = words;
   else if (place === 'placeholder') element.setAttribute('placeholder', words);
   else {

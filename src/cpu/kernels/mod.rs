@@ -10,17 +10,14 @@ mod simd128;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
 
-/// This target's vector.
-#[cfg(not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128"))))]
-pub type Native = portable::Portable;
-/// This target's vector.
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-pub type Native = core::arch::wasm32::v128;
-/// This target's vector.
+pub use core::arch::wasm32::v128 as Native;
 #[cfg(target_arch = "x86_64")]
-pub type Native = core::arch::x86_64::__m128i;
+pub use core::arch::x86_64::__m128i as Native;
 
 pub use floats::{add_weighted, dot_f32, exp, scores};
+#[cfg(not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128"))))]
+pub use portable::Portable as Native;
 pub use products::{Panel, dot_panels, dot_q4_0, dot_q6_k, dot_rows};
 
 use half::f16;
