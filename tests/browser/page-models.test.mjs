@@ -53,7 +53,8 @@ const storedBytes = (name) => new Promise((resolve) => {
   };
 });
 
-describe('the models of the demo page', () => {
+// So that what never comes does not hold up the other tests.
+describe('the models of the demo page', { timeout: 600_000 }, () => {
   test('a wrong address is explained, and an own file works after it', async () => {
     const page = await demo.open('?model=/absent.gguf');
     await page.waitForSelector('.load-strip.failed');
