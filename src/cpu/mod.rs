@@ -1,9 +1,9 @@
 //! The runtime on the CPU, one thread, in WebAssembly with simd128 or natively.
 //!
-//! Weights stay exactly the bytes of the file. A product unpacks rows of weights into 16-bit integers once for a whole
-//! tile of tokens, side by side, and multiplies them with activations held as 15-bit integers with a scale per 32
-//! (`activations`): their error is about 4e-5, where the 8 bits that GGML's and candle's kernels use give 5e-3, and the
-//! inner loop is the same instruction, a dot product of 16-bit pairs. One token's products read Q4_0 and Q6_K in place. The KV cache is kept in the same form. Everything else
+//! Weights stay exactly the bytes of the file. A product unpacks a row of weights into 16-bit integers once for a whole
+//! tile of tokens and multiplies it with activations held as 16-bit integers with a scale per 32 (`activations`):
+//! their error is about 1e-5, where the 8 bits that GGML's and candle's kernels use give 5e-3, and the inner loop is
+//! the same instruction, a dot product of 16-bit pairs. The KV cache is kept in the same form. Everything else
 //! (norms, rotary embedding, attention, products with float weights) is f32.
 //!
 //! candle is the judge here, not a part: its block formats and matrix products check ours in the tests. Its own
