@@ -12,6 +12,8 @@ export interface CatalogueEntry {
   /** What to say before anybody takes its answers seriously, for a model that is not a trained assistant. */
   readonly note?: string;
   readonly parameters?: number;
+  /** Where its hashes come from, if not from the publisher. */
+  readonly hashes?: string;
   /** The files lie beside the package's own code. */
   readonly embedded?: boolean;
   /** Without a size or a hash, what the first download had is recorded. */

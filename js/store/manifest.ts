@@ -1,6 +1,6 @@
 // What a store knows of a model: its files, which chunks of them are there, and what bytes they must have.
 
-/** The size of every chunk but the last of a file; docs/storage.md has the measurement behind it. */
+/** The size of every chunk but the last of a file. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 
 /** A chunk that is stored, or its beginning. */

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::kernels::{Native, add_weighted, exp, scores};
+use super::kernels::{add_scaled, dot_f32};
 use super::kv_cache::{Kind, KvCache, SLAB};
 use crate::model::Config;
 
@@ -40,11 +40,13 @@ impl Attention {
                 let start = slab * SLAB;
                 let filled = SLAB.min(positions - start);
                 kv.load(layer, Kind::Keys, slab, head, d, &mut self.slab[..filled * d]);
-                for (query, row) in self.scores.chunks_exact_mut(positions).enumerate() {
+                for (query, scores) in self.scores.chunks_exact_mut(positions).enumerate() {
                     let q = &queries[place(query)..][..d];
                     let here = within(seen(query), start..start + filled);
-                    let keys = &self.slab[(here.start - start) * d..(here.end - start) * d];
-                    scores::<Native>(q, keys, scale, &mut row[here]);
+                    let keys = self.slab.chunks_exact(d).skip(here.start - start);
+                    for (score, key) in scores[here].iter_mut().zip(keys) {
+                        *score = scale * dot_f32(q, key);
+                    }
                 }
             }
             for (query, scores) in self.scores.chunks_exact_mut(positions).enumerate() {
@@ -54,11 +56,13 @@ impl Attention {
                 let start = slab * SLAB;
                 let filled = SLAB.min(positions - start);
                 kv.load(layer, Kind::Values, slab, head, d, &mut self.slab[..filled * d]);
-                for (query, row) in self.scores.chunks_exact(positions).enumerate() {
+                for (query, scores) in self.scores.chunks_exact(positions).enumerate() {
                     let y = &mut out[place(query)..][..d];
                     let here = within(seen(query), start..start + filled);
-                    let values = &self.slab[(here.start - start) * d..(here.end - start) * d];
-                    add_weighted::<Native>(&row[here], values, y);
+                    let values = self.slab.chunks_exact(d).skip(here.start - start);
+                    for (score, value) in scores[here].iter().zip(values) {
+                        add_scaled(y, *score, value);
+                    }
                 }
             }
         }
@@ -72,7 +76,12 @@ fn within(seen: Range<usize>, there: Range<usize>) -> Range<usize> {
 
 fn softmax(x: &mut [f32]) {
     let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    x.iter_mut().for_each(|x| *x = exp(*x - largest));
-    let sum: f32 = x.iter().sum();
-    x.iter_mut().for_each(|x| *x /= sum);
+    let mut sum = 0.0;
+    for x in x.iter_mut() {
+        *x = (*x - largest).exp();
+        sum += *x;
+    }
+    for x in x.iter_mut() {
+        *x /= sum;
+    }
 }

@@ -1,7 +1,7 @@
 //! A weight matrix as the file holds it, its rows in f32, and its product with activations.
 
 use super::activations::Activations;
-use super::kernels::{Native, Panel, ROWS, dot_f32, dot_panels, dot_q4_0, dot_q6_k, dot_rows};
+use super::kernels::{dot, dot_f32, dot_q4_0, dot4};
 use super::unpack::Unpacked;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::quant::dequantize;
@@ -19,15 +19,9 @@ pub struct Matrix {
 /// Rows being unpacked; reused by all products.
 #[derive(Default)]
 pub struct Scratch {
-    unpacked: [[Unpacked; ROWS]; PANELS],
-    panels: [Panel; PANELS],
+    unpacked: Unpacked,
     floats: Vec<f32>,
 }
-
-/// What one call of the tile's kernel takes: with its sums, two panels' weights and an activation, as many vectors as
-/// x86-64 has registers.
-const PANELS: usize = 2;
-const TOKENS: usize = 4;
 
 impl Matrix {
     /// Room for `tensor`, to be filled by [`Matrix::append`].
@@ -91,8 +85,7 @@ impl Matrix {
     pub fn multiply(&self, x: &Activations, scratch: &mut Scratch, out: &mut [f32]) {
         match self.dtype {
             DType::F32 | DType::F16 | DType::BF16 => self.multiply_floats(x, scratch, out),
-            _ if x.tokens() < TOKENS => self.multiply_few(x, scratch, out),
-            _ => self.multiply_tile(x, scratch, out),
+            _ => self.multiply_blocks(x, scratch, out),
         }
     }
 
@@ -106,87 +99,40 @@ impl Matrix {
         }
     }
 
-    /// A tile of tokens: rows are unpacked once, side by side.
-    fn multiply_tile(&self, x: &Activations, scratch: &mut Scratch, out: &mut [f32]) {
+    fn multiply_blocks(&self, x: &Activations, scratch: &mut Scratch, out: &mut [f32]) {
         let tokens = x.tokens();
-        for first in (0..self.rows).step_by(PANELS * ROWS) {
-            for (p, panel) in scratch.panels.iter_mut().enumerate() {
-                for (unpacked, bytes) in scratch.unpacked[p].iter_mut().zip(self.four_rows(first + p * ROWS)) {
-                    unpacked.set(self.dtype, self.columns, bytes);
-                }
-                panel.set::<Native>(scratch.unpacked[p].each_ref().map(Unpacked::row));
+        if tokens == 1 && self.dtype == DType::Q4_0 {
+            for (r, out) in out.iter_mut().enumerate() {
+                *out = dot_q4_0(self.row_bytes(r).as_chunks().0, x.row(0));
             }
-            let panels = scratch.panels.each_ref();
-            let mut put = |t: usize, sums: [[f32; ROWS]; PANELS]| {
-                for (p, sums) in sums.into_iter().enumerate() {
-                    let sums = with_offsets(sums, &scratch.unpacked[p], x.sums(t));
-                    self.put(out, t, first + p * ROWS, sums);
-                }
-            };
+            return;
+        }
+        for r in 0..self.rows {
+            scratch.unpacked.set(self.dtype, self.columns, self.row_bytes(r));
+            let weights = scratch.unpacked.row();
             let mut t = 0;
-            while t + TOKENS <= tokens {
-                let sums = dot_panels::<Native, PANELS, TOKENS>(panels, std::array::from_fn(|i| x.row(t + i)));
-                sums.into_iter().enumerate().for_each(|(i, sums)| put(t + i, sums));
-                t += TOKENS;
+            while t + 4 <= tokens {
+                let sums = dot4(weights, [x.row(t), x.row(t + 1), x.row(t + 2), x.row(t + 3)]);
+                for (i, sum) in sums.into_iter().enumerate() {
+                    out[(t + i) * self.rows + r] = sum;
+                }
+                t += 4;
             }
-            for t in t..tokens {
-                let [sums] = dot_panels::<Native, PANELS, 1>(panels, [x.row(t)]);
-                put(t, sums);
+            while t < tokens {
+                out[t * self.rows + r] = dot(weights, x.row(t));
+                t += 1;
             }
-        }
-    }
-
-    /// Fewer tokens than it takes to make up for laying rows side by side.
-    fn multiply_few(&self, x: &Activations, scratch: &mut Scratch, out: &mut [f32]) {
-        let [unpacked, _] = &mut scratch.unpacked;
-        for first in (0..self.rows).step_by(ROWS) {
-            let rows = self.four_rows(first);
-            let direct = matches!(self.dtype, DType::Q4_0 | DType::Q6_K);
-            if !direct {
-                for (unpacked, bytes) in unpacked.iter_mut().zip(rows) {
-                    unpacked.set(self.dtype, self.columns, bytes);
+            if let Some(offsets) = scratch.unpacked.offsets() {
+                for t in 0..tokens {
+                    out[t * self.rows + r] += dot_f32(offsets, x.sums(t));
                 }
             }
-            for t in 0..x.tokens() {
-                let sums = match self.dtype {
-                    DType::Q4_0 => dot_q4_0::<Native>(rows.map(|row| row.as_chunks().0), x.row(t), x.totals(t)),
-                    DType::Q6_K => dot_q6_k::<Native>(rows.map(|row| row.as_chunks().0), x.row(t), x.totals(t)),
-                    _ => {
-                        let sums = dot_rows::<Native>(unpacked.each_ref().map(Unpacked::row), x.row(t));
-                        with_offsets(sums, unpacked, x.sums(t))
-                    }
-                };
-                self.put(out, t, first, sums);
-            }
-        }
-    }
-
-    /// Four rows from `first` on; the last one again where there are fewer.
-    fn four_rows(&self, first: usize) -> [&[u8]; ROWS] {
-        std::array::from_fn(|r| self.row_bytes((first + r).min(self.rows - 1)))
-    }
-
-    /// What [`Matrix::four_rows`] gave with a token: those of the sums that are of different rows.
-    fn put(&self, out: &mut [f32], token: usize, first: usize, sums: [f32; ROWS]) {
-        let rows = ROWS.min(self.rows.saturating_sub(first));
-        if rows > 0 {
-            out[token * self.rows + first..][..rows].copy_from_slice(&sums[..rows]);
         }
     }
 
     fn row_bytes(&self, row: usize) -> &[u8] {
         &self.bytes[row * self.row_bytes..][..self.row_bytes]
     }
-}
-
-/// Adds what a type's offsets contribute.
-fn with_offsets(mut sums: [f32; ROWS], rows: &[Unpacked; ROWS], x: &[f32]) -> [f32; ROWS] {
-    for (sum, row) in sums.iter_mut().zip(rows) {
-        if let Some(offsets) = row.offsets() {
-            *sum += dot_f32(offsets, x);
-        }
-    }
-    sums
 }
 
 #[cfg(test)]
@@ -240,7 +186,7 @@ mod tests {
             let expected: Vec<f32> = expected.to_vec1().expect("f32");
             let error: f32 = got.iter().zip(&expected).map(|(a, b)| (a - b).powi(2)).sum();
             let norm: f32 = expected.iter().map(|b| b * b).sum();
-            assert!((error / norm).sqrt() < 1e-4, "{}: {:.2e}", dtype.name(), (error / norm).sqrt());
+            assert!((error / norm).sqrt() < 5e-5, "{}: {:.2e}", dtype.name(), (error / norm).sqrt());
         }
     }
 

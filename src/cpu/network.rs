@@ -2,7 +2,7 @@
 
 use super::activations::Activations;
 use super::attention::Attention;
-use super::kernels::{dot_f32, exp};
+use super::kernels::dot_f32;
 use super::kv_cache::{Kind, KvCache};
 use super::matrix::{Matrix, Scratch};
 use crate::error::Result;
@@ -79,14 +79,20 @@ pub struct Workspace {
 }
 
 impl Network {
-    /// Takes `tokens` in at positions `first..` and returns what the last became, `[hidden]`; nothing if there are none.
-    pub fn forward(&self, tokens: &[u32], first: usize, kv: &mut KvCache, w: &mut Workspace) -> Result<Vec<f32>> {
+    /// Takes `tokens` in at positions `first..` and returns the logits after the last, `[vocab]`, if `wanted`.
+    pub fn forward(
+        &self,
+        tokens: &[u32],
+        first: usize,
+        kv: &mut KvCache,
+        w: &mut Workspace,
+        wanted: bool,
+    ) -> Result<Option<Vec<f32>>> {
         kv.reserve(first + tokens.len())?;
-        w.hidden.clear();
         for (i, tile) in tokens.chunks(TILE).enumerate() {
             self.tile(tile, first + i * TILE, kv, w);
         }
-        Ok(w.hidden[w.hidden.len().saturating_sub(self.config.hidden)..].to_vec())
+        Ok((wanted && !tokens.is_empty()).then(|| self.logits(w)))
     }
 
     fn tile(&self, tokens: &[u32], first: usize, kv: &mut KvCache, w: &mut Workspace) {
@@ -133,10 +139,10 @@ impl Network {
         add(&mut w.hidden, &w.normed);
     }
 
-    /// What comes after a token that became `hidden`: `[vocab]`.
-    pub fn logits(&self, hidden: &[f32], w: &mut Workspace) -> Vec<f32> {
+    fn logits(&self, w: &mut Workspace) -> Vec<f32> {
         let c = &self.config;
-        norm_rows(hidden, &self.final_norm, c.rms_eps, &mut w.normed);
+        let last = w.hidden.len() - c.hidden;
+        norm_rows(&w.hidden[last..], &self.final_norm, c.rms_eps, &mut w.normed);
         w.x.set(&w.normed, c.hidden);
         let mut logits = vec![0.0; c.vocab];
         self.head.as_ref().unwrap_or(&self.embedding).multiply(&w.x, &mut w.scratch, &mut logits);
@@ -151,7 +157,7 @@ fn feed_forward(c: &Config, layer: &Layer, w: &mut Workspace) {
     layer.gate.multiply(&w.x, &mut w.scratch, &mut w.gate);
     layer.up.multiply(&w.x, &mut w.scratch, &mut w.up);
     for (gate, up) in w.gate.iter_mut().zip(&w.up) {
-        *gate *= up / (1.0 + exp(-*gate));
+        *gate *= up / (1.0 + (-*gate).exp());
     }
     w.x.set(&w.gate, c.intermediate);
     layer.down.multiply(&w.x, &mut w.scratch, &mut w.normed);

@@ -22,17 +22,9 @@ struct Sequence {
     kv: KvCache,
     /// Tokens whose keys and values are cached.
     length: usize,
-    /// Of the last cached token; none when that was cut off.
-    last: Option<Last>,
+    /// `[vocab]`, of the last cached token; none when that was cut off.
+    logits: Option<Vec<f32>>,
     decode: Option<Decode>,
-}
-
-/// What a token became: a prompt's chunks are computed without the head, which only the last one needs.
-enum Last {
-    /// `[hidden]`
-    Hidden(Vec<f32>),
-    /// `[vocab]`
-    Logits(Vec<f32>),
 }
 
 struct Decode {
@@ -63,7 +55,7 @@ impl Cpu {
         self.sequences.get_mut(&id.0).ok_or_else(|| unknown(id))
     }
 
-    /// Appends `tokens` to what is cached.
+    /// Appends `tokens` to what is cached and keeps the logits of the last.
     fn append(&mut self, id: SequenceId, tokens: &[u32]) -> Result<()> {
         let (limit, vocab) = (self.info.context_length, self.network.config.vocab);
         let sequence = self.sequences.get_mut(&id.0).ok_or_else(|| unknown(id))?;
@@ -78,19 +70,10 @@ impl Cpu {
         if tokens.is_empty() {
             return Ok(());
         }
-        let hidden = self.network.forward(tokens, sequence.length, &mut sequence.kv, &mut self.workspace)?;
+        let logits = self.network.forward(tokens, sequence.length, &mut sequence.kv, &mut self.workspace, true)?;
         sequence.length += tokens.len();
-        sequence.last = Some(Last::Hidden(hidden));
+        sequence.logits = logits;
         Ok(())
-    }
-
-    /// Computes the logits of the last cached token unless they are there.
-    fn complete(&mut self, id: SequenceId) -> Result<&mut Sequence> {
-        let sequence = self.sequences.get_mut(&id.0).ok_or_else(|| unknown(id))?;
-        if let Some(Last::Hidden(hidden)) = &sequence.last {
-            sequence.last = Some(Last::Logits(self.network.logits(hidden, &mut self.workspace)));
-        }
-        Ok(sequence)
     }
 
     fn draw(&mut self, id: SequenceId, allowed: Option<&[u32]>) -> Result<Vec<u32>> {
@@ -104,10 +87,8 @@ impl Cpu {
         if let Some(token) = decode.drawn.take() {
             self.append(id, &[token])?;
         }
-        let sequence = self.complete(id)?;
-        let (Some(decode), Some(Last::Logits(logits))) = (&mut sequence.decode, &sequence.last) else {
-            return Ok(Vec::new());
-        };
+        let sequence = self.sequence(id)?;
+        let (Some(decode), Some(logits)) = (&mut sequence.decode, &sequence.logits) else { return Ok(Vec::new()) };
         let token = match allowed {
             Some(allowed) => decode.sampler.draw_among(logits, ids_of(allowed, logits.len())),
             None => decode.sampler.draw(logits),
@@ -142,7 +123,7 @@ impl Runtime for Cpu {
         let kv = empty_cache(&self.network);
         let id = self.opened;
         self.opened += 1;
-        self.sequences.insert(id, Sequence { kv, length: 0, last: None, decode: None });
+        self.sequences.insert(id, Sequence { kv, length: 0, logits: None, decode: None });
         Ok(SequenceId(id))
     }
 
@@ -162,17 +143,12 @@ impl Runtime for Cpu {
     }
 
     fn logits(&mut self, sequence: SequenceId) -> Pending<'_, Vec<f32>> {
-        Box::pin(async move {
-            match &self.complete(sequence)?.last {
-                Some(Last::Logits(logits)) => Ok(logits.clone()),
-                _ => Err(no_logits()),
-            }
-        })
+        Box::pin(async move { self.sequence(sequence)?.logits.clone().ok_or_else(no_logits) })
     }
 
     fn decode(&mut self, sequence: SequenceId, plan: DecodePlan) -> Result<()> {
         let sequence = self.sequence(sequence)?;
-        if sequence.last.is_none() {
+        if sequence.logits.is_none() {
             return Err(no_logits());
         }
         sequence.decode = Some(Decode {
@@ -197,7 +173,7 @@ impl Runtime for Cpu {
         sequence.decode = None;
         if length < sequence.length {
             sequence.length = length;
-            sequence.last = None;
+            sequence.logits = None;
             sequence.kv.truncate(length);
         }
         Ok(())

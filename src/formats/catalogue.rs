@@ -20,6 +20,8 @@ pub struct Entry {
     pub note: Option<String>,
     /// Weights of the network.
     pub parameters: Option<u64>,
+    /// Where its hashes come from, if not from the publisher.
+    pub hashes: Option<String>,
     /// The file ships with the package.
     #[serde(default)]
     pub embedded: bool,

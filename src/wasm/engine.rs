@@ -35,6 +35,7 @@ pub struct Loader {
 }
 
 /// What a caller wants of the device.
+#[allow(dead_code, reason = "a CPU leaves less to choose")]
 pub struct Wanted<'a> {
     /// Take a software adapter too.
     pub insist: bool,

@@ -14,6 +14,8 @@ let demo;
 /** From here on the server keeps the bytes of the large file to itself. */
 let gate = Infinity;
 let served = 0;
+/** Requests for it that have not ended. */
+let open = 0;
 before(async () => {
   demo = await startDemo();
   demo.server.routes.set('/large.gguf', serveLarge);
@@ -35,6 +37,8 @@ function serveLarge(request, response) {
   });
   const given = large.subarray(from, Math.max(from, Math.min(to, gate)));
   served += given.length;
+  open += 1;
+  response.on('close', () => { open -= 1; });
   if (to <= gate) response.end(given);
   else response.write(given);
 }
@@ -49,7 +53,8 @@ const storedBytes = (name) => new Promise((resolve) => {
   };
 });
 
-describe('the models of the demo page', () => {
+// So that what never comes does not hold up the other tests.
+describe('the models of the demo page', { timeout: 600_000 }, () => {
   test('a wrong address is explained, and an own file works after it', async () => {
     const page = await demo.open('?model=/absent.gguf');
     await page.waitForSelector('.load-strip.failed');
@@ -93,6 +98,9 @@ describe('the models of the demo page', () => {
     assert.match(await page.textContent('.load-strip'), /large\.gguf is paused/);
     // Until the download has ended, and all it keeps is in the store.
     while (await page.evaluate(async () => (await navigator.locks.query()).held.length) > 0);
+    // Nor has the server a request of before to answer: one that comes later is answered later.
+    await page.evaluate(() => fetch('/scripted.gguf', { cache: 'no-store' }).then((response) => response.blob()));
+    while (open > 0) await new Promise((resolve) => setTimeout(resolve, 20));
     const stored = await page.evaluate(storedBytes, address);
     gate = Infinity;
     served = 0;

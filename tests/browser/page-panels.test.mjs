@@ -48,7 +48,8 @@ async function shownPrompt() {
   return page.textContent('.prompt-text');
 }
 
-describe('the panels of the demo page', () => {
+// So that what never comes does not hold up the other tests.
+describe('the panels of the demo page', { timeout: 600_000 }, () => {
   test('the inspector shows figures, the exact prompt and a report', async () => {
     await ask(page, 'Inspect me');
     await panel('inspector');

@@ -26,7 +26,7 @@ pub struct Options {
     /// Keep function names in the WebAssembly, for a profiler
     #[arg(long)]
     keep_names: bool,
-    /// Build one engine and nothing else: engine-gpu, engine-cpu or grammar
+    /// Build one engine and nothing else: engine-gpu, engine-cpu, grammar or jinja
     #[arg(long)]
     only: Option<String>,
 }
@@ -44,12 +44,14 @@ pub fn run(options: &Options) -> Result<()> {
         bind(name, options.keep_names)?;
     }
     if options.only.is_some() {
-        return report_sizes();
+        return Ok(());
     }
     copy_embedded_model()?;
     shell::run(&mut node::npm_run("build"))?;
     say(&format!("built pkg/, www/dist/ and extension/dist/ in {:.0?}", start.elapsed()));
-    report_sizes()?;
+    if !options.keep_names {
+        shell::run(&mut shell::command("node xtask/sizes.mjs"))?;
+    }
     extension::pack()
 }
 
@@ -112,12 +114,4 @@ fn write_if_changed(path: &str, bytes: &[u8]) -> Result<()> {
         fs::create_dir_all(folder)?;
     }
     fs::write(path, bytes).with_context(|| format!("writing {path}"))
-}
-
-fn report_sizes() -> Result<()> {
-    for (_, name) in BUILDS {
-        let path = format!("pkg/{name}.wasm");
-        say(&format!("{path}: {:.2} MB", fs::metadata(&path)?.len() as f64 / 1e6));
-    }
-    Ok(())
 }

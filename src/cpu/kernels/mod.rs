@@ -1,32 +1,27 @@
-//! The innermost loops: products with integers over one vector type per instruction set, and loops in f32.
+//! The innermost loops, one file per instruction set with the same functions; all of them give the same bits.
+//!
+//! The order of a dot product is fixed: in a block of 32, lane `l` of four holds the i32 sum of the products `8v + 2l`
+//! and `8v + 2l + 1`, `v` from 0 to 3; as f32 it is multiplied by the product of both scales and added to the lane's
+//! sum; lanes are added as `(0 + 1) + (2 + 3)`. Lanes cannot overflow: 8 · 4096 · 32767 < 2³¹ (`unpack` gives the 4096).
 
-mod floats;
-mod lanes;
 #[cfg(any(test, not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")))))]
 mod portable;
-mod products;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
 
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-pub use core::arch::wasm32::v128 as Native;
-#[cfg(target_arch = "x86_64")]
-pub use core::arch::x86_64::__m128i as Native;
-
-pub use floats::{add_weighted, dot_f32, exp, scores};
 #[cfg(not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128"))))]
-pub use portable::Portable as Native;
-pub use products::{Panel, dot_panels, dot_q4_0, dot_q6_k, dot_rows};
+pub use portable::{dot, dot_q4_0, dot4};
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub use simd128::{dot, dot_q4_0, dot4};
+#[cfg(target_arch = "x86_64")]
+pub use sse2::{dot, dot_q4_0, dot4};
 
 use half::f16;
 
 /// Elements that share a scale.
 pub const BLOCK: usize = 32;
-
-/// Rows of weights that a product takes at once.
-pub const ROWS: usize = 4;
 
 /// A vector of 16-bit integers: element `i` is `values[i] · scales[i / 32]`.
 #[derive(Clone, Copy)]
@@ -60,12 +55,42 @@ pub fn f16_to_f32(bytes: [u8; 2]) -> f32 {
     f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
 }
 
+/// Elements that the f32 loops below take at once: four vectors of four, which every target has.
+const LANES: usize = 16;
+
+/// `Σ a[i] · b[i]` in f32, in an order that does not depend on the target.
+pub fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    for (a, b) in a.iter().zip(b) {
+        for l in 0..LANES {
+            lanes[l] += a[l] * b[l];
+        }
+    }
+    for (l, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+        lanes[l] += a * b;
+    }
+    for half in [8, 4, 2, 1] {
+        for l in 0..half {
+            lanes[l] += lanes[l + half];
+        }
+    }
+    lanes[0]
+}
+
+/// `y[i] += s · x[i]`
+pub fn add_scaled(y: &mut [f32], s: f32, x: &[f32]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y += s * x;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::portable::Portable;
-    use super::{BLOCK, Native, Panel, ROWS, Row, dot_panels, dot_q4_0, dot_q6_k, dot_rows, f16_to_f32};
+    use super::{BLOCK, Row, dot, dot_f32, dot_q4_0, dot4, f16_to_f32, portable};
+
     use crate::cpu::unpack::Unpacked;
-    use crate::cpu::unpack::tests::random_blocks;
     use crate::formats::DType;
 
     fn numbers(seed: u32, n: usize, limit: i32) -> Vec<i16> {
@@ -77,75 +102,39 @@ mod tests {
         (0..n).map(|_| next()).collect()
     }
 
-    /// What `products` says it computes.
-    fn reference(w: Row, x: Row) -> f32 {
-        let products: Vec<i32> = w.values.iter().zip(x.values).map(|(w, x)| *w as i32 * *x as i32).collect();
-        let blocks = products.chunks(BLOCK).zip(w.scales.iter().zip(x.scales));
-        blocks.fold(0.0, |sum, (block, (w, x))| sum + block.iter().sum::<i32>() as f32 * (w * x))
-    }
-
     #[test]
-    fn products_of_this_target_and_of_plain_rust_equal_their_definition_bit_for_bit() {
+    fn kernels_of_this_target_equal_the_portable_ones_bit_for_bit() {
         for blocks in [1, 3, 5, 32] {
             let n = blocks * BLOCK;
+            let weights = numbers(1, n, 4096);
             let scales: Vec<f32> = (0..blocks).map(|b| 0.01 + b as f32 * 0.003).collect();
-            let weights: Vec<_> = (0..8).map(|s| numbers(s, n, 4096)).collect();
-            let values: Vec<_> = (8..12).map(|s| numbers(s, n, 16383)).collect();
-            let row = |values| Row { values, scales: &scales };
-            let (w, v) = ([0, 1].map(|p| [0, 1, 2, 3].map(|r| row(&weights[p * 4 + r]))), values.iter());
-            let x: Vec<Row> = v.map(|v| row(v)).collect();
-            let mut panels = [Panel::default(), Panel::default()];
-            let mut plain = [Panel::default(), Panel::default()];
-            for p in 0..2 {
-                panels[p].set::<Native>(w[p]);
-                plain[p].set::<Portable>(w[p]);
-            }
-            let expected = [0, 1, 2, 3].map(|t| w.map(|w| w.map(|w| reference(w, x[t]))));
-            let four = [x[0], x[1], x[2], x[3]];
-            assert_eq!(dot_panels::<Native, 2, 4>(panels.each_ref(), four), expected, "{blocks} blocks");
-            assert_eq!(dot_panels::<Portable, 2, 4>(plain.each_ref(), four), expected, "{blocks} blocks");
-            assert_eq!(dot_panels::<Native, 2, 1>(panels.each_ref(), [x[0]]), [expected[0]]);
-            assert_eq!(dot_rows::<Native>(w[0], x[1]), expected[1][0]);
-            assert_eq!(dot_rows::<Portable>(w[0], x[1]), expected[1][0]);
+            let rows: Vec<Vec<i16>> = (2..6).map(|s| numbers(s, n, 32767)).collect();
+            let w = Row { values: &weights, scales: &scales };
+            let x = [0, 1, 2, 3].map(|t| Row { values: &rows[t], scales: &scales });
+            assert_eq!(x.map(|x| dot(w, x)), x.map(|x| portable::dot(w, x)), "{blocks} blocks");
+            assert_eq!(dot4(w, x), x.map(|x| dot(w, x)), "{blocks} blocks, four at once");
+            assert_eq!(portable::dot4(w, x), x.map(|x| dot(w, x)));
         }
     }
 
     #[test]
-    fn products_with_blocks_of_the_file_equal_those_with_unpacked_rows_bit_for_bit() {
-        let columns = 768;
-        let (values, scales) = (numbers(3, columns, 16383), vec![0.5; columns / BLOCK]);
-        let x = Row { values: &values, scales: &scales };
-        let totals: Vec<[i32; 2]> = (0..columns / BLOCK)
-            .map(|b| [0, 16].map(|at| values[b * BLOCK + at..][..16].iter().map(|v| *v as i32).sum()))
+    fn q4_0_products_equal_those_of_unpacked_rows_bit_for_bit() {
+        let blocks: Vec<[u8; 18]> = (0..5u8)
+            .map(|b| {
+                let mut block = [0; 18];
+                let bytes = numbers(b as u32 + 9, 18, 127);
+                block.iter_mut().zip(bytes).for_each(|(to, from)| *to = from as u8);
+                block[1] = 0x20 + b;
+                block
+            })
             .collect();
-        for dtype in [DType::Q4_0, DType::Q6_K] {
-            let bytes = [1, 2, 3, 4].map(|seed| random_blocks(dtype, columns, seed));
-            let mut unpacked: [Unpacked; ROWS] = Default::default();
-            for (row, bytes) in unpacked.iter_mut().zip(&bytes) {
-                row.set(dtype, columns, bytes);
-            }
-            let expected = unpacked.each_ref().map(|row| reference(row.row(), x));
-            let [native, portable] = match dtype {
-                DType::Q4_0 => {
-                    let rows = bytes.each_ref().map(|b| b.as_chunks().0);
-                    [dot_q4_0::<Native>(rows, x, &totals), dot_q4_0::<Portable>(rows, x, &totals)]
-                }
-                _ => {
-                    let rows = bytes.each_ref().map(|b| b.as_chunks().0);
-                    [dot_q6_k::<Native>(rows, x, &totals), dot_q6_k::<Portable>(rows, x, &totals)]
-                }
-            };
-            assert_eq!(native, expected, "{}", dtype.name());
-            assert_eq!(portable, expected, "{}", dtype.name());
-        }
-    }
-
-    #[test]
-    fn the_largest_values_do_not_overflow() {
-        let (least, most, ones) = (vec![-4096; BLOCK], vec![16383; BLOCK], [1.0]);
-        let w = Row { values: &least, scales: &ones };
-        let x = Row { values: &most, scales: &ones };
-        assert_eq!(dot_rows::<Native>([w; ROWS], x), [-4096.0 * 16383.0 * BLOCK as f32; ROWS]);
+        let scales = [0.5; 5];
+        let values = numbers(3, 5 * BLOCK, 32767);
+        let x = Row { values: &values, scales: &scales };
+        let mut unpacked = Unpacked::default();
+        unpacked.set(DType::Q4_0, 5 * BLOCK, blocks.as_flattened());
+        assert_eq!(dot_q4_0(&blocks, x), dot(unpacked.row(), x));
+        assert_eq!(portable::dot_q4_0(&blocks, x), dot(unpacked.row(), x));
     }
 
     #[test]
@@ -154,6 +143,23 @@ mod tests {
             let expected = half::f16::from_bits(bits).to_f32();
             let got = f16_to_f32(bits.to_le_bytes());
             assert!(got.to_bits() == expected.to_bits() || got.is_nan() && expected.is_nan(), "{bits:#x}");
+        }
+    }
+
+    #[test]
+    fn the_largest_values_do_not_overflow() {
+        let weights = vec![-4096; BLOCK];
+        let ones = [1.0];
+        let x = vec![32767; BLOCK];
+        let sum = dot(Row { values: &weights, scales: &ones }, Row { values: &x, scales: &ones });
+        assert_eq!(sum, -4096.0 * 32767.0 * BLOCK as f32);
+    }
+
+    #[test]
+    fn f32_dot_takes_lengths_that_are_no_multiple_of_its_lanes() {
+        for n in [0, 1, 15, 16, 17, 100] {
+            let a: Vec<f32> = (0..n).map(|i| i as f32).collect();
+            assert_eq!(dot_f32(&a, &vec![2.0; n]), (n * n) as f32 - n as f32, "{n}");
         }
     }
 }

@@ -1,104 +1,80 @@
-//! [`Lanes`] on WebAssembly's 128-bit vectors.
+//! Dot products with WebAssembly's 128-bit vectors.
 
 use core::arch::wasm32::{
-    f32x4_add, f32x4_convert_i32x4, f32x4_mul, i16x8_mul, i16x8_shl, i32x4_add, i32x4_dot_i16x8, i32x4_shl,
-    i32x4_shuffle, u16x8_extend_high_u8x16, u16x8_extend_low_u8x16, u16x8_shr, u32x4_splat, v128, v128_and, v128_load,
-    v128_or, v128_store,
+    f32x4_add, f32x4_convert_i32x4, f32x4_extract_lane, f32x4_mul, f32x4_splat, i16x8_splat, i16x8_sub, i32x4_add,
+    i32x4_dot_i16x8, i32x4_splat, u8x16_shr, u8x16_splat, u16x8_extend_high_u8x16, u16x8_extend_low_u8x16, v128,
+    v128_and, v128_load,
 };
 
-use bytemuck::Pod;
+use super::{BLOCK, Row, f16_to_f32};
 
-use super::lanes::{Lanes, is_vector};
+/// `Σ w · x`
+pub fn dot(w: Row, x: Row) -> f32 {
+    dots(w, [x])[0]
+}
 
-impl Lanes for v128 {
-    #[inline(always)]
-    fn splat(bits: u32) -> Self {
-        u32x4_splat(bits)
+/// [`dot`] of one row of weights with four of activations: a weight is loaded once for all.
+pub fn dot4(w: Row, x: [Row; 4]) -> [f32; 4] {
+    dots(w, x)
+}
+
+#[inline(always)]
+fn dots<const N: usize>(w: Row, x: [Row; N]) -> [f32; N] {
+    let blocks = w.blocks();
+    for x in x {
+        assert_eq!(x.blocks(), blocks, "rows of different lengths");
     }
-
-    #[inline(always)]
-    fn load<T: Pod, const N: usize>(from: &[T; N]) -> Self {
-        const { assert!(is_vector::<T, N>()) };
-        // SAFETY: the array is 16 bytes without padding; no alignment is needed.
-        unsafe { v128_load(from.as_ptr().cast()) }
+    let mut sums = [f32x4_splat(0.0); N];
+    for b in 0..blocks {
+        let mut lanes = [i32x4_splat(0); N];
+        for v in 0..4 {
+            let at = b * BLOCK + v * 8;
+            // SAFETY: `blocks` has checked that all rows hold `blocks · 32` values, and `at + 8 <= (b + 1) · 32`.
+            let weights = unsafe { v128_load(w.values.as_ptr().add(at).cast()) };
+            for t in 0..N {
+                // SAFETY: as above.
+                let values = unsafe { v128_load(x[t].values.as_ptr().add(at).cast()) };
+                lanes[t] = i32x4_add(lanes[t], i32x4_dot_i16x8(weights, values));
+            }
+        }
+        for t in 0..N {
+            // SAFETY: `blocks` has checked that all rows hold `blocks` scales.
+            let scale = unsafe { w.scales.get_unchecked(b) * x[t].scales.get_unchecked(b) };
+            sums[t] = f32x4_add(sums[t], f32x4_mul(f32x4_convert_i32x4(lanes[t]), f32x4_splat(scale)));
+        }
     }
+    sums.map(total)
+}
 
-    #[inline(always)]
-    fn store<T: Pod, const N: usize>(self, to: &mut [T; N]) {
-        const { assert!(is_vector::<T, N>()) };
-        // SAFETY: the array is 16 bytes that may hold any bits; no alignment is needed.
-        unsafe { v128_store(to.as_mut_ptr().cast(), self) }
-    }
+fn total(sum: v128) -> f32 {
+    (f32x4_extract_lane::<0>(sum) + f32x4_extract_lane::<1>(sum))
+        + (f32x4_extract_lane::<2>(sum) + f32x4_extract_lane::<3>(sum))
+}
 
-    #[inline(always)]
-    fn dot(self, other: Self) -> Self {
-        i32x4_dot_i16x8(self, other)
+/// [`dot`] with a row of Q4_0 as it lies in the file (layout: `formats::quant`).
+pub fn dot_q4_0(w: &[[u8; 18]], x: Row) -> f32 {
+    assert_eq!(x.blocks(), w.len(), "rows of different lengths");
+    let (eight, low) = (i16x8_splat(8), u8x16_splat(15));
+    let mut sum = f32x4_splat(0.0);
+    let (values, _) = x.values.as_chunks::<BLOCK>();
+    for ((w, values), x_scale) in w.iter().zip(values).zip(x.scales) {
+        // SAFETY: 16 bytes follow the scale's two.
+        let nibbles = unsafe { v128_load(w.as_ptr().add(2).cast()) };
+        let (first, second) = (v128_and(nibbles, low), u8x16_shr(nibbles, 4));
+        let weights = [
+            u16x8_extend_low_u8x16(first),
+            u16x8_extend_high_u8x16(first),
+            u16x8_extend_low_u8x16(second),
+            u16x8_extend_high_u8x16(second),
+        ];
+        let mut lanes = i32x4_splat(0);
+        for (v, weights) in weights.into_iter().enumerate() {
+            // SAFETY: a block has 32 values, and `v` is below four.
+            let values = unsafe { v128_load(values.as_ptr().add(v * 8).cast()) };
+            lanes = i32x4_add(lanes, i32x4_dot_i16x8(i16x8_sub(weights, eight), values));
+        }
+        let scale = f32x4_splat(f16_to_f32([w[0], w[1]]) * x_scale);
+        sum = f32x4_add(sum, f32x4_mul(f32x4_convert_i32x4(lanes), scale));
     }
-
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        i32x4_add(self, other)
-    }
-
-    #[inline(always)]
-    fn mul_halves(self, other: Self) -> Self {
-        i16x8_mul(self, other)
-    }
-
-    #[inline(always)]
-    fn and(self, other: Self) -> Self {
-        v128_and(self, other)
-    }
-
-    #[inline(always)]
-    fn or(self, other: Self) -> Self {
-        v128_or(self, other)
-    }
-
-    #[inline(always)]
-    fn left<const BITS: u32>(self) -> Self {
-        i16x8_shl(self, BITS)
-    }
-
-    #[inline(always)]
-    fn right<const BITS: u32>(self) -> Self {
-        u16x8_shr(self, BITS)
-    }
-
-    #[inline(always)]
-    fn left_lanes<const BITS: u32>(self) -> Self {
-        i32x4_shl(self, BITS)
-    }
-
-    #[inline(always)]
-    fn widen(self) -> [Self; 2] {
-        [u16x8_extend_low_u8x16(self), u16x8_extend_high_u8x16(self)]
-    }
-
-    #[inline(always)]
-    fn to_f32(self) -> Self {
-        f32x4_convert_i32x4(self)
-    }
-
-    #[inline(always)]
-    fn add_f32(self, other: Self) -> Self {
-        f32x4_add(self, other)
-    }
-
-    #[inline(always)]
-    fn mul_f32(self, other: Self) -> Self {
-        f32x4_mul(self, other)
-    }
-
-    #[inline(always)]
-    fn transpose([a, b, c, d]: [Self; 4]) -> [Self; 4] {
-        let (low_ab, high_ab) = (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b));
-        let (low_cd, high_cd) = (i32x4_shuffle::<0, 4, 1, 5>(c, d), i32x4_shuffle::<2, 6, 3, 7>(c, d));
-        [
-            i32x4_shuffle::<0, 1, 4, 5>(low_ab, low_cd),
-            i32x4_shuffle::<2, 3, 6, 7>(low_ab, low_cd),
-            i32x4_shuffle::<0, 1, 4, 5>(high_ab, high_cd),
-            i32x4_shuffle::<2, 3, 6, 7>(high_ab, high_cd),
-        ]
-    }
+    total(sum)
 }
