@@ -7,11 +7,11 @@ import { importEngine, importGrammars, importJinja, type Engine, type Grammars, 
 import { aborted, asQwen3Error, Qwen3Error, toPlain } from './errors.js';
 import { KernelChoice } from './kernel-choice.js';
 import { Meter } from './progress.js';
-import { Channel, type Handlers, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainChatOptions, type PlainLoadOptions, type PlainSource, type Port } from './protocol.js';
+import { Channel, NOTHING, type Handlers, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainChatOptions, type PlainLoadOptions, type PlainSource, type Port } from './protocol.js';
 import { Queue } from './queue.js';
 import { indexedDbStore } from './store/indexeddb.js';
 import type { Store } from './store/store.js';
-import type { ChatResult, Device, ModelInfo, Verification } from './types.js';
+import type { Device, ModelInfo, Verification } from './types.js';
 import { openStored, openWeights, type Context, type Weights } from './weights.js';
 
 /** Serves one model on a port. */
@@ -285,14 +285,6 @@ class Host {
     }));
   }
 }
-
-/** The result of a reply that was aborted before its turn. */
-const NOTHING: ChatResult = {
-  thinking: '', content: '', toolCalls: [], finishReason: 'abort',
-  usage: { promptTokens: 0, cachedTokens: 0, thinkingTokens: 0, contentTokens: 0, completionTokens: 0 },
-  timings: { timeToFirstTokenMs: 0, prefillTokensPerSecond: 0, decodeTokensPerSecond: 0, totalMs: 0 },
-  seed: 0,
-};
 
 /** Lets the thread take what has come in meanwhile: promises alone never do. */
 function nextTask(): Promise<void> {

@@ -4,7 +4,7 @@ import { aborted, Qwen3Error, toPlain } from './errors.js';
 import { logReply, silent } from './logger.js';
 import { checkLoadOptions, show } from './options.js';
 import { Bodies, pageHandlers } from './page.js';
-import { Channel, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainChatOptions, type PlainLoadOptions } from './protocol.js';
+import { Channel, NOTHING, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainChatOptions, type PlainLoadOptions } from './protocol.js';
 import { Reply, type ReplySink } from './reply.js';
 import { run } from './run/run.js';
 import { plainSource } from './source.js';
@@ -210,14 +210,13 @@ export class Model implements ChatModel {
     const reply: Reply = new Reply(controls, (sink) => {
       const plain = withoutSignal(options);
       const { signal } = options;
+      if (signal?.aborted === true) return sink.event({ type: 'done', result: NOTHING });
       this.#replies.set(number, sink);
       signal?.addEventListener('abort', abort, { once: true });
       call(number, plain).catch((error: unknown) => sink.fail(error)).finally(() => {
         signal?.removeEventListener('abort', abort);
         this.#replies.delete(number);
       });
-      // After the call, so that the engine's side already knows the reply.
-      if (signal?.aborted === true) abort();
     });
     logReply(this.#logger, `reply ${number}`, reply);
     this.#numbers.set(reply, number);

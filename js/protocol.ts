@@ -3,7 +3,7 @@
 import { asQwen3Error, Qwen3Error, toPlain, type PlainError } from './errors.js';
 import type { Manifest } from './store/manifest.js';
 import type { Chunk } from './store/store.js';
-import type { ChatOptions, Device, Logger, Message, ModelInfo, Progress, ReplyEvent, SavedReply, Verification } from './types.js';
+import type { ChatOptions, ChatResult, Device, Logger, Message, ModelInfo, Progress, ReplyEvent, SavedReply, Verification } from './types.js';
 
 /** One file of a model: its addresses in the order they are tried, and what is known of it. */
 export interface RemoteFile {
@@ -108,6 +108,14 @@ export interface Port {
 function buffersOf(value: unknown): Transferable[] {
   return ArrayBuffer.isView(value) && value.buffer instanceof ArrayBuffer ? [value.buffer] : [];
 }
+
+/** The result of a reply that was aborted before its turn. */
+export const NOTHING: ChatResult = {
+  thinking: '', content: '', toolCalls: [], finishReason: 'abort',
+  usage: { promptTokens: 0, cachedTokens: 0, thinkingTokens: 0, contentTokens: 0, completionTokens: 0 },
+  timings: { timeToFirstTokenMs: 0, prefillTokensPerSecond: 0, decodeTokensPerSecond: 0, totalMs: 0 },
+  seed: 0,
+};
 
 /** Calls in both directions over one port; errors keep their class and fields. */
 export class Channel<Remote extends Calls<Remote>, Local extends Calls<Local>, NoticeIn, NoticeOut> {

@@ -40,13 +40,21 @@ export class SidePanel {
 
   /** Opens the panel beside a page, once in each window. */
   static async open(extension, page) {
-    return SidePanel.attach(extension, await SidePanel.click(extension, page));
+    // A browser that has just begun may not heed its buttons yet.
+    for (let tries = 1; ; tries += 1) {
+      const browser = await SidePanel.click(extension, page);
+      try {
+        return await SidePanel.attach(extension, browser, 15_000);
+      } catch (error) {
+        if (tries === 4) throw error;
+      }
+    }
   }
 
   /** Takes the panel that is open, or is just opening. */
-  static async attach({ context, id }, browser) {
+  static async attach({ context, id }, browser, patienceMs = 60_000) {
     const session = browser ?? await context.browser().newBrowserCDPSession();
-    for (const end = Date.now() + 60_000; Date.now() < end;) {
+    for (const end = Date.now() + patienceMs; Date.now() < end;) {
       const { targetInfos } = await session.send('Target.getTargets', { filter: [{ type: 'page' }] });
       const panel = targetInfos.find(({ url }) => url === `chrome-extension://${id}/panel.html`);
       if (panel !== undefined) {
