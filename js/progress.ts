@@ -13,6 +13,7 @@ export class Meter {
   #loadedBytes = 0;
   #samples: { at: number; bytes: number }[] = [];
   #last: { at: number; phase: Progress['phase']; file: string; fromCache: boolean } | undefined;
+  #later: ReturnType<typeof setTimeout> | undefined;
 
   constructor(report: (progress: Progress) => void) {
     this.#report = report;
@@ -29,7 +30,16 @@ export class Meter {
     const at = performance.now();
     const last = this.#last;
     if (last?.phase !== phase || last.fromCache !== fromCache) this.#samples = [];
-    else if (last.file === file && at - last.at < INTERVAL_MS && loadedBytes !== totalBytes) return;
+    else if (last.file === file && at - last.at < INTERVAL_MS && loadedBytes !== totalBytes) {
+      // What came in one burst is told even where nothing follows it.
+      this.#later ??= setTimeout(() => {
+        this.#later = undefined;
+        this.update(phase, file, this.#loadedBytes, totalBytes, fromCache);
+      }, INTERVAL_MS);
+      return;
+    }
+    clearTimeout(this.#later);
+    this.#later = undefined;
     this.#last = { at, phase, file, fromCache };
     this.#samples = [...this.#samples.filter((sample) => at - sample.at <= WINDOW_MS), { at, bytes: loadedBytes }];
     const [first = { at, bytes: loadedBytes }] = this.#samples;
