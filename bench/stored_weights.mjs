@@ -1,0 +1,105 @@
+// Measures stored weights in a real browser, as JSON: chunks of several sizes written and read, and a second load against a plain read of the same chunks.
+//
+// usage: node bench/stored_weights.mjs [MEGABYTES] [RUNS]     (BROWSER=firefox for Firefox)
+//
+// Build first (`cargo xtask build`). The model is one layer of noise: what loading it takes is reading it.
+
+import { start } from '../tests/browser/bench.mjs';
+import { faulty, fileOf, noise } from '../tests/browser/faults.mjs';
+import { scriptedModel } from '../tests/browser/scripted.mjs';
+
+const [megabytes = '400', runs = '5'] = process.argv.slice(2);
+const MIB = 2 ** 20;
+
+const model = fileOf(scriptedModel({ thinking: ['Hm'], answer: ['Yes'], width: 32 * Math.ceil(Number(megabytes) * 1e6 / (32 * 3 * 128 * 4)) }));
+const bench = await start();
+try {
+  bench.server.routes.set('/model.gguf', faulty(model));
+  bench.server.routes.set('/noise', faulty(noise(64 * MIB)));
+  const page = await bench.page();
+  const figures = { browser: await page.evaluate(() => navigator.userAgent), megabytes: model.size / 1e6, chunks: {} };
+  for (const mebibytes of [1, 4, 8, 16]) figures.chunks[`${mebibytes} MiB`] = await page.evaluate(chunks, { bytes: mebibytes * MIB, runs: Number(runs) });
+  figures.chunks.OPFS = await page.evaluate(opfs, { runs: Number(runs) });
+  Object.assign(figures, await page.evaluate(secondLoad, { size: model.size, runs: Number(runs) }));
+  console.log(JSON.stringify(figures, undefined, 1));
+} finally {
+  await bench.stop();
+}
+
+/** In the page: MB/s of writing and reading 64 MiB of noise in chunks of that size, the median of the runs. */
+async function chunks({ bytes, runs }) {
+  const data = new Uint8Array(await (await fetch('/noise')).arrayBuffer());
+  const count = data.length / bytes;
+  const open = indexedDB.open(`chunks of ${bytes}`, 1);
+  open.onupgradeneeded = () => open.result.createObjectStore('chunks');
+  const db = await new Promise((resolve, reject) => { open.onsuccess = () => resolve(open.result); open.onerror = () => reject(open.error); });
+  const settled = (request) => new Promise((resolve, reject) => { request.onsuccess = () => resolve(request.result); request.onerror = () => reject(request.error); });
+  const times = { write: [], read: [] };
+  for (let run = 0; run < runs; run += 1) {
+    const start = performance.now();
+    for (let index = 0; index < count; index += 1) {
+      const transaction = db.transaction('chunks', 'readwrite');
+      transaction.objectStore('chunks').put(data.subarray(index * bytes, (index + 1) * bytes).slice(), index);
+      await new Promise((resolve, reject) => { transaction.oncomplete = resolve; transaction.onabort = () => reject(transaction.error); });
+    }
+    const written = performance.now();
+    for (let index = 0; index < count; index += 1) await settled(db.transaction('chunks').objectStore('chunks').get(index));
+    times.write.push(written - start);
+    times.read.push(performance.now() - written);
+  }
+  db.close();
+  await settled(indexedDB.deleteDatabase(db.name));
+  const median = (list) => Math.round(data.length / 1000 / list.sort((a, b) => a - b)[list.length >> 1]);
+  return { writeMBps: median(times.write), readMBps: median(times.read) };
+}
+
+/** In the page: the same of one file in the origin's private file system, read in slices of 4 MiB. */
+async function opfs({ runs }) {
+  const data = new Uint8Array(await (await fetch('/noise')).arrayBuffer());
+  const folder = await navigator.storage.getDirectory();
+  const times = { write: [], read: [] };
+  for (let run = 0; run < runs; run += 1) {
+    const handle = await folder.getFileHandle('noise', { create: true });
+    const start = performance.now();
+    const stream = await handle.createWritable();
+    await stream.write(data);
+    await stream.close();
+    const written = performance.now();
+    const file = await handle.getFile();
+    for (let at = 0; at < data.length; at += 4 * 2 ** 20) await file.slice(at, at + 4 * 2 ** 20).arrayBuffer();
+    times.write.push(written - start);
+    times.read.push(performance.now() - written);
+    await folder.removeEntry('noise');
+  }
+  const median = (list) => Math.round(data.length / 1000 / list.sort((a, b) => a - b)[list.length >> 1]);
+  return { writeMBps: median(times.write), readMBps: median(times.read) };
+}
+
+/** In the page: MB/s of loading the model a second time and of reading its chunks and nothing else, taking turns; the medians. */
+async function secondLoad({ size, runs }) {
+  const load = async () => {
+    const start = performance.now();
+    const model = await qwen3.loadModel('/model.gguf', { device: 'cpu' });
+    const ms = performance.now() - start;
+    await model.unload();
+    return ms;
+  };
+  const name = new URL('/model.gguf', location.href).href;
+  const settled = (request) => new Promise((resolve, reject) => { request.onsuccess = () => resolve(request.result); request.onerror = () => reject(request.error); });
+  const plain = async () => {
+    const db = await settled(indexedDB.open('qwen3-web'));
+    const start = performance.now();
+    for (let index = 0; index * 2 ** 22 < size; index += 1) await settled(db.transaction('chunks').objectStore('chunks').get([name, 0, index]));
+    const ms = performance.now() - start;
+    db.close();
+    return ms;
+  };
+  await load();
+  const times = { load: [], plain: [] };
+  for (let run = 0; run < runs; run += 1) {
+    times.plain.push(await plain());
+    times.load.push(await load());
+  }
+  const median = (list) => Math.round(size / 1000 / list.sort((a, b) => a - b)[list.length >> 1]);
+  return { secondLoadMBps: median(times.load), plainReadMBps: median(times.plain) };
+}
