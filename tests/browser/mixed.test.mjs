@@ -186,5 +186,6 @@ for (const device of ['cpu', 'webgpu']) {
 
 function begins(a, b) {
   const [short, long] = [a, b].map(({ thinking, content }) => [thinking, content]).sort((x, y) => x.join('').length - y.join('').length);
-  return short[1] === '' ? long[0].startsWith(short[0]) : long[0] === short[0] && long[1].startsWith(short[1]);
+  // Line breaks at the end of a thinking belong to its closing tag, which one that was cut short has not seen.
+  return short[1] === '' ? long[0].startsWith(short[0].trimEnd()) : long[0] === short[0] && long[1].startsWith(short[1]);
 }
