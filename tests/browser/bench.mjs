@@ -2,7 +2,7 @@
 
 import { launch, open, ROOT } from './chromium.mjs';
 import { launchFirefox } from './firefox.mjs';
-import { scriptedModel } from './scripted.mjs';
+import { call, scriptedModel } from './scripted.mjs';
 import { serve } from './server.mjs';
 
 /** What the scripted model at /scripted.gguf thinks and says. */
@@ -10,6 +10,14 @@ export const SCRIPT = { thinking: ['Okay', ',', ' first', ' multiply', '.', ' �
 export const THINKING = SCRIPT.thinking.join('');
 export const ANSWER = SCRIPT.answer.join('');
 export const scripted = scriptedModel(SCRIPT);
+
+/** Asks for the weather in two places, and, told ①, reports. */
+export const WEATHER = scriptedModel({
+  thinking: ['Hm', ',', ' tools'],
+  answer: ['<tool_call>', call('weather', { city: 'Paris' }), '</tool_call>', '<tool_call>', call('weather', { city: 'Rome' }), '</tool_call>'],
+  turns: [{ after: '①', answer: ['Sunny', ' in', ' both'] }],
+  context: 2048,
+});
 
 /** What the site of a test serves besides files: a model that says {@link SCRIPT}, one that never stops talking, one that never stops thinking. */
 export const MODELS = {

@@ -2,17 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { ANSWER, start, THINKING } from './bench.mjs';
+import { ANSWER, start, THINKING, WEATHER } from './bench.mjs';
 import { bundleClients } from './clients/bundle.mjs';
-import { call, scriptedModel } from './scripted.mjs';
 
-/** Asks for the weather in two places, and, told ①, reports. */
-const WEATHER = scriptedModel({
-  thinking: ['Hm', ',', ' tools'],
-  answer: ['<tool_call>', call('weather', { city: 'Paris' }), '</tool_call>', '<tool_call>', call('weather', { city: 'Rome' }), '</tool_call>'],
-  turns: [{ after: '①', answer: ['Sunny', ' in', ' both'] }],
-  context: 2048,
-});
 const messages = [{ role: 'user', content: 'What is 7 × 8 + 12?' }];
 
 let bench;
