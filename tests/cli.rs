@@ -232,6 +232,27 @@ fn chat_prints_events_as_json_lines_that_end_in_done() {
 }
 
 #[test]
+fn a_gpu_tells_how_long_it_has_worked_if_it_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let [model, ..] = models(folder.path());
+    let reply = |device: &str, asked: &[&str]| -> Json {
+        let arguments = ["chat", "--model", text(&model), "--device", device, "--prompt", "ab?", "--max-tokens", "12"];
+        let events = succeeds(&[&arguments[..], &["--seed", "7", "--json"], asked].concat());
+        serde_json::from_str::<Json>(events.lines().last().unwrap()).unwrap()["result"].take()
+    };
+    let asked = ["--gpu-timestamps"];
+    let (untimed, timed, on_cpu) = (reply("gpu", &[]), reply("gpu", &asked), reply("cpu", &asked));
+    assert!(untimed["timings"]["gpu"].is_null() && on_cpu["timings"]["gpu"].is_null());
+    for said in ["thinking", "content", "usage"] {
+        assert_eq!(timed[said], untimed[said]);
+    }
+    let of = |name: &str| timed["timings"]["gpu"][name].as_f64().unwrap();
+    assert!(of("prefillMs") > 0.0 && of("decodeMs") > 0.0, "{timed}");
+    let drawn = timed["usage"]["completionTokens"].as_f64().unwrap();
+    assert!((of("decodeMsPerToken") * drawn - of("decodeMs")).abs() < 1e-9 * of("decodeMs"), "{timed}");
+}
+
+#[test]
 fn bench_gives_positive_speeds() {
     let folder = tempfile::tempdir().unwrap();
     let [model, ..] = models(folder.path());

@@ -60,6 +60,9 @@ struct Model {
     /// How a GPU keeps keys and values: by default in 16 bits, or in 32 where that is little.
     #[arg(long)]
     kv_cache: Option<KvCache>,
+    /// Tell in a reply's timings how long the GPU has worked by its own clock, where it has one.
+    #[arg(long)]
+    gpu_timestamps: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -97,8 +100,8 @@ impl Model {
         };
         let make_sink = match self.device {
             Some(DeviceName::Cpu) => on_cpu(),
-            Some(DeviceName::Gpu) => on_gpu(block_on(open(true))?),
-            None => match block_on(open(false)) {
+            Some(DeviceName::Gpu) => on_gpu(block_on(open(true, self.gpu_timestamps))?),
+            None => match block_on(open(false, self.gpu_timestamps)) {
                 Ok(device) => on_gpu(device),
                 Err(error) => {
                     eprintln!("note: on the CPU, because {}", error.message);
@@ -124,8 +127,8 @@ impl Model {
 }
 
 /// A device that computes right, and as fast as it can.
-async fn open(accept_software: bool) -> Result<gpu::Device> {
-    gpu::tuned(gpu::Device::open(accept_software).await?, None).await
+async fn open(accept_software: bool, timestamps: bool) -> Result<gpu::Device> {
+    gpu::tuned(gpu::Device::open(accept_software, timestamps).await?, None).await
 }
 
 /// What a file operation failed with.
