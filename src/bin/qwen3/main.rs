@@ -71,26 +71,28 @@ impl Model {
     /// Reads the whole model onto its device. `needed` is the context to give where the caller did not say.
     fn load(&self, needed: usize) -> Result<Loaded> {
         let source = Source::find(&self.file)?;
+        source.load(self.sink(self.gpu()?, needed))
+    }
+
+    /// The GPU it shall run on, none for the CPU.
+    fn gpu(&self) -> Result<Option<gpu::Device>> {
+        match self.device {
+            Some(DeviceName::Cpu) => Ok(None),
+            Some(DeviceName::Gpu) => block_on(open(true)).map(Some),
+            None => Ok(block_on(open(false))
+                .inspect_err(|error| eprintln!("note: on the CPU, because {}", error.message))
+                .ok()),
+        }
+    }
+
+    /// What takes the weights of the model there.
+    fn sink(&self, device: Option<gpu::Device>, needed: usize) -> Box<SinkFactory> {
         let asked = self.context_length.map(|length| length as usize);
         let context = move |max_context: usize| asked.unwrap_or(needed.min(max_context));
-        let on_gpu = |device: gpu::Device| -> Box<SinkFactory> {
-            Box::new(move |config| Ok(Box::new(gpu::Sink::new(&device, config, context(config.max_context))?)))
-        };
-        let on_cpu = || -> Box<SinkFactory> {
-            Box::new(move |config| Ok(Box::new(cpu::Sink::new(config, context(config.max_context))?)))
-        };
-        let make_sink = match self.device {
-            Some(DeviceName::Cpu) => on_cpu(),
-            Some(DeviceName::Gpu) => on_gpu(block_on(open(true))?),
-            None => match block_on(open(false)) {
-                Ok(device) => on_gpu(device),
-                Err(error) => {
-                    eprintln!("note: on the CPU, because {}", error.message);
-                    on_cpu()
-                }
-            },
-        };
-        source.load(make_sink)
+        Box::new(move |config| match device {
+            Some(device) => Ok(Box::new(gpu::Sink::new(&device, config, context(config.max_context))?)),
+            None => Ok(Box::new(cpu::Sink::new(config, context(config.max_context))?)),
+        })
     }
 
     /// The model ready to talk.
