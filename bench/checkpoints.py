@@ -11,6 +11,7 @@ FOLDER/not-text.json has the tokens that are no UTF-8 by themselves.
 """
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -50,7 +51,8 @@ def write_onnx(folder: pathlib.Path, shape: checkpoints.Shape, form: str, words:
         (source / "config.json").write_text(json.dumps({**shape.config(), **ends}))
         builder = [sys.executable, "-m", "onnxruntime_genai.models.builder"]
         arguments = ["-i", str(source), "-o", str(built), "-p", "int4", "-e", "webgpu", "-c", scratch]
-        subprocess.run([*builder, *arguments, "--extra_options", *FORMS[form]], check=True, stdout=sys.stderr)
+        quiet = {**os.environ, "TQDM_DISABLE": "1"}
+        subprocess.run([*builder, *arguments, "--extra_options", *FORMS[form]], check=True, stdout=sys.stderr, env=quiet)
         model = onnx.load(built / "model.onnx")
         # transformers.js makes 0 of a dimension it has no name for.
         for value in [*model.graph.input, *model.graph.output]:

@@ -17,49 +17,52 @@ import { launch, open, ROOT } from '../../tests/browser/chromium.mjs';
 import { number, printTable } from '../table.mjs';
 import { CONTENDERS, FIGURES, median, suites } from './contenders.mjs';
 import { memoryOf } from './memory.mjs';
-import { serveBench } from './site.mjs';
+import { serveBench, weigh } from './site.mjs';
+
+/** A call of the harness in a page of its own; a page that crashes is an error too. */
+async function inPage(context, server, call, settings) {
+  const page = await open(context, `${server.url}/frame.html`);
+  const gone = new Promise((_, reject) => page.once('crash', () => reject(new Error('the page crashed'))));
+  await page.waitForFunction('globalThis.harness !== undefined');
+  const figures = await Promise.race([page.evaluate(([name, argument]) => globalThis.harness[name](argument), [call, settings]), gone]);
+  await page.close();
+  return figures;
+}
 
 /** One contender once: its figures, or `{ error }` with its own words. */
 async function once(server, settings, limitMs) {
   const folder = await mkdtemp(join(os.tmpdir(), 'qwen3-web-bench-'));
-  const context = await launch({ webgpu: CONTENDERS[settings.contender].device === 'webgpu', folder });
+  let context;
   let peak = 0;
-  const sampling = setInterval(() => { peak = Math.max(peak, memoryOf(folder) ?? 0); }, 500);
-  let limit;
-  const late = new Promise((_, reject) => { limit = setTimeout(() => reject(new Error(`not done after ${limitMs / 1000} s`)), limitMs); });
-  const inPage = async (call) => {
-    const page = await open(context, `${server.url}/frame.html`);
-    await page.waitForFunction('globalThis.harness !== undefined');
-    const gone = new Promise((_, reject) => page.once('crash', () => reject(new Error('the page crashed'))));
-    const figures = await Promise.race([page.evaluate(([name, argument]) => globalThis.harness[name](argument), [call, settings]), gone, late]);
-    await page.close();
-    return figures;
-  };
-  try {
+  const sampling = setInterval(() => { peak = Math.max(peak, memoryOf(folder) ?? 0); }, 1500);
+  const figures = async () => {
+    context = await launch({ webgpu: CONTENDERS[settings.contender].device === 'webgpu', folder });
     await open(context, `${server.url}/frame.html`).then((page) => page.close());
     const blank = memoryOf(folder);
-    await server.library();
-    const figures = await inPage('measure');
-    const library = await server.library();
-    const again = await inPage('loadAgain');
-    return { ...figures, ...again, ...library, ...(blank === undefined ? {} : { peakBytes: peak - blank }) };
+    server.library();
+    const first = { ...await inPage(context, server, 'measure', settings), library: server.library() };
+    const second = await inPage(context, server, 'loadAgain', settings);
+    return { ...first, ...second, ...(blank === undefined ? {} : { peakBytes: peak - blank }) };
+  };
+  let limit;
+  const late = new Promise((_, reject) => { limit = setTimeout(() => reject(new Error(`not done after ${limitMs / 1000} s`)), limitMs); });
+  try {
+    return await Promise.race([figures(), late]);
   } catch (error) {
-    return { error: String(error.message).replace(/^page\.evaluate: /, '').split('\n    at ')[0] };
+    return { error: String(error.message).replace(/^page\.evaluate: /, '').split('\n')[0] };
   } finally {
     clearInterval(sampling);
     clearTimeout(limit);
-    await context.close();
+    await context?.close();
     await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
   }
 }
 
-/** The adapter of a page of that server. */
-async function adapterOf(server) {
+/** What a page of that server runs in. */
+async function environmentOf(server) {
   const context = await launch({ webgpu: true });
   try {
-    const page = await open(context, `${server.url}/frame.html`);
-    await page.waitForFunction('globalThis.harness !== undefined');
-    return { adapter: await page.evaluate(() => globalThis.harness.adapterOfPage()), browser: await page.evaluate(() => navigator.userAgent) };
+    return await inPage(context, server, 'environment');
   } finally {
     await context.close();
   }
@@ -79,9 +82,14 @@ export async function compare(server, { contenders, ...sizes }, { rounds, limitM
       tell(`round ${round}, ${contender}: ${JSON.stringify(figures, (_, value) => (typeof value === 'number' ? Math.round(value * 100) / 100 : value))}`);
     }
   }
-  const summary = (list) => list.find(({ error }) => error !== undefined)
-    ?? Object.fromEntries(Object.keys(list[0]).map((figure) => [figure, median(list.map((figures) => figures[figure]))]));
-  return { ...sizes, rounds: results, medians: Object.fromEntries(Object.entries(results).map(([contender, list]) => [contender, summary(list)])) };
+  const medians = {};
+  for (const [contender, list] of Object.entries(results)) {
+    const [{ library, ...figures }] = list;
+    const middle = (name) => median(list.map((measured) => measured[name]));
+    medians[contender] = list.find(({ error }) => error !== undefined)
+      ?? { ...Object.fromEntries(Object.keys(figures).map((name) => [name, middle(name)])), ...await weigh(library) };
+  }
+  return { ...sizes, rounds: results, medians };
 }
 
 /** Prints a suite's medians, and how many times faster the first contender decodes and prefills. */
@@ -118,7 +126,7 @@ async function main() {
     console.log(`open ${server.url} in the browser to measure (Ctrl-C ends it)`);
     return;
   }
-  const { adapter, browser } = await adapterOf(server);
+  const { adapter, browser } = await environmentOf(server);
   const wanted = values.contenders?.split(',') ?? Object.keys(CONTENDERS);
   const unknown = wanted.filter((contender) => CONTENDERS[contender] === undefined);
   if (unknown.length > 0) throw new Error(`expected contenders among ${Object.keys(CONTENDERS).join(', ')}, got ${unknown.join(', ')}`);

@@ -24,12 +24,13 @@ export const suites = (adapter) => [
   },
 ];
 
-/** In a page: the adapter that all contenders will be given, if any. */
-export async function adapterOfPage() {
+/** In a page: what it runs in, and the adapter that all contenders will be given, if any. */
+export async function environment() {
   const adapter = await navigator.gpu?.requestAdapter({ powerPreference: 'high-performance' });
-  if (!adapter) return undefined;
+  if (!adapter) return { browser: navigator.userAgent };
   const { vendor, architecture, description, isFallbackAdapter } = adapter.info;
-  return { vendor, architecture, description, software: isFallbackAdapter === true || architecture === 'swiftshader', shaderF16: adapter.features.has('shader-f16') };
+  const software = isFallbackAdapter === true || architecture === 'swiftshader';
+  return { browser: navigator.userAgent, adapter: { vendor, architecture, description, software, shaderF16: adapter.features.has('shader-f16') } };
 }
 
 /** The figures: where they stand, what they are called, their unit and how much of it one is, and whether more is better. */

@@ -1,6 +1,6 @@
 // The page: measures the chosen contenders in turns, each in a frame of its own, and draws the medians as bars.
 
-import { adapterOfPage, FIGURES, median, suites } from './contenders.mjs';
+import { environment, FIGURES, median, suites } from './contenders.mjs';
 
 const element = (id) => document.getElementById(id);
 const make = (name, properties = {}, ...children) => {
@@ -10,7 +10,7 @@ const make = (name, properties = {}, ...children) => {
 };
 /** What the command was told to measure instead, in the page's address: `?suite={"model": …}`. */
 const asked = new URLSearchParams(location.search).get('suite');
-const all = asked === null ? suites(await adapterOfPage()) : [JSON.parse(asked)];
+const all = asked === null ? suites((await environment()).adapter) : [JSON.parse(asked)];
 
 const title = ({ model, promptTokens, tokens }) => `The ${model} checkpoint, a prompt of about ${promptTokens} tokens, ${tokens} more`;
 element('suites').replaceChildren(...all.map((suite, place) => make('fieldset', {}, make('legend', { textContent: title(suite) }), ...suite.contenders.map((contender) => (

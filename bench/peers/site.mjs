@@ -1,43 +1,50 @@
 // What both ways to compare libraries serve: the package, the others, the checkpoints and the page, isolated so that threads work.
 
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { readFile, stat } from 'node:fs/promises';
-import { join, normalize } from 'node:path';
+import { dirname, join, normalize, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliCompress } from 'node:zlib';
 
 import { ROOT } from '../../tests/browser/chromium.mjs';
 import { sendFile } from '../../tests/browser/server.mjs';
 
-/** Bytes of a file after Brotli at its best, which takes a minute for the largest. */
-const compressed = new Map();
-async function brotliBytes(file) {
-  const { size, mtimeMs } = await stat(file);
-  const key = `${file} ${size} ${mtimeMs}`;
-  if (!compressed.has(key)) compressed.set(key, promisify(brotliCompress)(await readFile(file)).then(({ length }) => length));
-  return await compressed.get(key);
+/** By hash, what Brotli at its best makes of files; of the largest that takes minutes, so it is kept. */
+const COMPRESSED = `${ROOT}.cache/bench/brotli.json`;
+
+/** What files of this repository weigh, as they are and after Brotli. */
+export async function weigh(files) {
+  const compressed = JSON.parse(await readFile(COMPRESSED, 'utf8').catch(() => '{}'));
+  const figures = { libraryBytes: 0, libraryBrotliBytes: 0 };
+  for (const file of files) {
+    const bytes = await readFile(join(ROOT, file));
+    const hash = createHash('sha256').update(bytes).digest('hex');
+    compressed[hash] ??= (await promisify(brotliCompress)(bytes)).length;
+    figures.libraryBytes += bytes.length;
+    figures.libraryBrotliBytes += compressed[hash];
+  }
+  await mkdir(dirname(COMPRESSED), { recursive: true });
+  await writeFile(COMPRESSED, JSON.stringify(compressed));
+  return figures;
 }
 
 /** Serves `checkpoints`, a folder, and all else; on `port`, or a free one. `modules` holds the libraries. */
 export async function serveBench({ checkpoints, modules = `${ROOT}bench/peers/node_modules`, port = 0 }) {
   const mounts = { '/pkg/': `${ROOT}pkg/`, '/modules/': modules, '/checkpoints/': checkpoints, '/': `${ROOT}bench/peers/` };
-  /** The files of libraries that were sent since the last question. */
   const sent = new Set();
-  const library = async () => {
-    const files = [...sent];
+  /** The files of libraries that were sent since the last question. */
+  const library = () => {
+    const files = Array.from(sent, (file) => relative(ROOT, file));
     sent.clear();
-    const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
-    return {
-      libraryBytes: sum(await Promise.all(files.map(async (file) => (await stat(file)).size))),
-      libraryBrotliBytes: sum(await Promise.all(files.map(brotliBytes))),
-    };
+    return files;
   };
   const answer = async (request, response) => {
     const { pathname } = new URL(request.url, 'http://localhost');
     response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
     response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
     response.setHeader('Cross-Origin-Resource-Policy', 'same-origin');
-    if (pathname === '/library.json') return void response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(await library()));
+    if (pathname === '/library.json') return void response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(await weigh(library())));
     const prefix = Object.keys(mounts).find((mount) => pathname.startsWith(mount));
     const rest = decodeURIComponent(pathname.slice(prefix.length));
     const file = join(mounts[prefix], normalize(`/${rest === '' ? 'index.html' : rest}`));
