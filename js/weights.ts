@@ -38,6 +38,8 @@ export interface Context {
   store: Store | undefined;
   /** Other tabs use the same store. */
   shared: boolean;
+  /** Starts a thread that reads the store, where there can be one. */
+  startReader: (() => Worker) | undefined;
   meter: Meter;
   signal: AbortSignal;
   /** A stream the page holds, by its number. */
@@ -108,6 +110,8 @@ async function remote(source: RemoteSource, context: Context): Promise<Weights> 
   try {
     const config = await model.whole('config');
     const tokenizer = await model.whole('tokenizer');
+    const [first] = model.weightFiles;
+    if (first !== undefined) model.prepare(first);
     return {
       format: source.kind === 'folder' ? 'safetensors' : 'gguf',
       ...(config === undefined ? {} : { configJson: new TextDecoder().decode(config) }),
