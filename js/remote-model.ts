@@ -65,8 +65,7 @@ export class RemoteModel {
     if (context.store !== undefined) {
       const stored = manifest.files.reduce((count, { chunks }) => count + chunks.length, 0);
       // A few chunks are read before another thread is there.
-      const threads = stored > READ_AHEAD ? Array.from({ length: READERS }, () => context.startReader?.()) : [];
-      this.#reader = new ChunkReader(context.store, threads.filter((thread) => thread !== undefined));
+      this.#reader = new ChunkReader(context.store, stored > READ_AHEAD ? READERS : 0, context.startReader);
     }
     this.#loadedBytes = this.#complete ? 0 : manifest.files.reduce((sum, file) => sum + storedBytes(file), 0);
     if (context.shared && !this.#complete && typeof BroadcastChannel !== 'undefined') this.#channel = progressChannel(manifest.name);

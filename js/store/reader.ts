@@ -30,22 +30,28 @@ export async function readHashed(store: Store, name: string, file: number, chunk
 /** Reads chunks on other threads, in turn, as soon as they are there: until then, and where they fail, on this one. */
 export class ChunkReader {
   readonly #store: Store;
-  readonly #threads: { thread: Worker; channel: ReaderChannel }[];
+  readonly #threads: { thread: Worker; channel: ReaderChannel }[] = [];
   #ready: ReaderChannel[] = [];
 
-  /** `threads` serve the same store, and end with this. */
-  constructor(store: Store, threads: readonly Worker[]) {
+  /** `start` starts a thread that serves the same store and ends with this; so many are wanted. */
+  constructor(store: Store, count: number, start: (() => Worker) | undefined) {
     this.#store = store;
-    this.#threads = threads.map((thread) => {
-      const channel: ReaderChannel = new Channel(thread, {}, () => undefined);
-      thread.addEventListener('error', (event) => {
-        event.preventDefault();
-        channel.close(GONE);
-      });
-      // One that never comes is never waited for.
-      channel.call('openReader').then(() => this.#ready.push(channel), () => undefined);
-      return { thread, channel };
+    try {
+      while (start !== undefined && this.#threads.length < count) this.#add(start());
+    } catch {
+      // A browser that refuses one will not give the next.
+    }
+  }
+
+  #add(thread: Worker): void {
+    const channel: ReaderChannel = new Channel(thread, {}, () => undefined);
+    thread.addEventListener('error', (event) => {
+      event.preventDefault();
+      channel.close(GONE);
     });
+    // One that never comes is never waited for.
+    channel.call('openReader').then(() => this.#ready.push(channel), () => undefined);
+    this.#threads.push({ thread, channel });
   }
 
   /** A chunk and its hash; nothing if it is not stored. */
