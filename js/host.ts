@@ -148,16 +148,14 @@ class Host {
   }
 
   async #loadEngine(source: PlainSource, options: PlainLoadOptions, weights: Weights, { meter, signal }: Context): Promise<ModelInfo> {
-    const { format, configJson, tokenizerJson } = weights;
+    const { format, configJson, tokenizerJson, tokenizerConfigJson, chatTemplate } = weights;
     const log = (message: string, data: object): void => this.#page.notify({ type: 'log', level: 'warn', message, data });
     const { loader, device, adapter } = await openLoader(options.device, log, {
-      format,
+      format, configJson, tokenizerJson, tokenizerConfigJson, chatTemplate,
       insist: options.device === 'webgpu',
       ...(options.kernels === undefined ? {} : { kernels: options.kernels }),
       ...(options.contextLength === undefined ? {} : { contextLength: options.contextLength }),
       ...(options.kvCache === undefined ? {} : { kvCache: options.kvCache }),
-      ...(configJson === undefined ? {} : { configJson }),
-      ...(tokenizerJson === undefined ? {} : { tokenizerJson }),
     });
     let engine: Engine;
     try {
@@ -165,6 +163,8 @@ class Host {
         if (index > 0) loader.nextFile();
         for await (const bytes of file.chunks()) {
           if (signal.aborted) throw aborted(signal);
+          const size = file.sizeBytes();
+          if (size !== undefined) loader.expect(size);
           loader.push(bytes);
         }
       }

@@ -76,6 +76,11 @@ export class RemoteModel {
     return [...this.#manifest.files.keys()].filter((index) => this.#manifest.files[index]?.role === 'weights');
   }
 
+  /** Of the whole file, once it is known. */
+  sizeBytes(place: number): number | undefined {
+    return this.#file(place).sizeBytes;
+  }
+
   /** All bytes of the file with that role, nothing if the model has none. */
   async whole(role: StoredFile['role']): Promise<Bytes | undefined> {
     const index = this.#manifest.files.findIndex((file) => file.role === role);
@@ -358,6 +363,7 @@ function mismatch(what: string, expected: string, actual: string): Qwen3Error {
 }
 
 function magicOf(file: StoredFile): Magic {
+  if (file.role === 'chatTemplate') return 'text';
   if (file.role !== 'weights') return 'json';
   return file.urls.some((url) => new URL(url).pathname.endsWith('.safetensors')) ? 'safetensors' : 'gguf';
 }

@@ -83,6 +83,36 @@ fn inspect_says_the_same_of_a_model_in_every_form() {
 }
 
 #[test]
+fn a_folder_s_template_is_found_in_either_of_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let [.., checkpoint] = models(folder.path());
+    let template = || {
+        let json: Json = serde_json::from_str(&succeeds(&["inspect", text(&checkpoint), "--json"])).unwrap();
+        json["chatTemplate"].clone()
+    };
+    assert_eq!(template(), false);
+    let config = write(&checkpoint, "tokenizer_config.json", br#"{"chat_template":"{{ messages[0].content }}"}"#);
+    assert_eq!(template(), true);
+    std::fs::remove_file(&config).unwrap();
+    write(&checkpoint, "chat_template.jinja", b"{{ messages[0].content }}");
+    assert_eq!(template(), true);
+    write(&checkpoint, "tokenizer_config.json", b"<html>");
+    assert!(fails(&["inspect", text(&checkpoint)], 1).contains("tokenizer_config.json is not JSON"));
+}
+
+#[test]
+fn an_index_that_leads_out_of_its_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let [.., checkpoint] = models(folder.path());
+    for name in ["../a.safetensors", "/etc/passwd", "b/a.safetensors", "..", ""] {
+        let index = format!(r#"{{"weight_map":{{"model.norm.weight":"{name}"}}}}"#);
+        write(&checkpoint, "model.safetensors.index.json", index.as_bytes());
+        let complaint = fails(&["inspect", text(&checkpoint)], 1);
+        assert!(complaint.contains("malformed-file") && complaint.contains("no file of its folder"), "{complaint}");
+    }
+}
+
+#[test]
 fn failures_say_what_came_and_what_to_do_and_exit_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let page = write(folder.path(), "page.gguf", b"<!DOCTYPE html>");

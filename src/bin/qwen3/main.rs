@@ -57,6 +57,15 @@ struct Model {
     /// Positions of KV cache.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     context_length: Option<u32>,
+    /// How a GPU keeps keys and values: by default in 16 bits, or in 32 where that is little.
+    #[arg(long)]
+    kv_cache: Option<KvCache>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KvCache {
+    /// 8 bits.
+    Q8,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -73,8 +82,15 @@ impl Model {
         let source = Source::find(&self.file)?;
         let asked = self.context_length.map(|length| length as usize);
         let context = move |max_context: usize| asked.unwrap_or(needed.min(max_context));
+        let kv_cache = self.kv_cache;
         let on_gpu = |device: gpu::Device| -> Box<SinkFactory> {
-            Box::new(move |config| Ok(Box::new(gpu::Sink::new(&device, config, context(config.max_context))?)))
+            Box::new(move |config| {
+                let sink = gpu::Sink::new(&device, config, context(config.max_context))?;
+                Ok(Box::new(match kv_cache {
+                    Some(KvCache::Q8) => sink.with_kv_precision(gpu::Precision::Q8),
+                    None => sink,
+                }))
+            })
         };
         let on_cpu = || -> Box<SinkFactory> {
             Box::new(move |config| Ok(Box::new(cpu::Sink::new(config, context(config.max_context))?)))
@@ -99,7 +115,8 @@ impl Model {
         let clock = Box::new(move || begun.elapsed().as_secs_f64() * 1000.0);
         let mut engine = block_on(Engine::load(self.load(DEFAULT_CONTEXT)?, clock))?;
         if let Some(carried) = engine.needs_template() {
-            let template = Jinja::new(carried.clone())?;
+            let wall_clock = || chrono::Local::now().naive_local().and_utc().timestamp_millis();
+            let template = Jinja::new(carried.clone())?.with_clock(Box::new(wall_clock));
             engine.set_template(Box::new(template));
         }
         Ok(engine)
