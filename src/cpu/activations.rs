@@ -61,12 +61,10 @@ pub fn quantize(floats: &[f32], values: &mut [i16], scales: &mut [f32]) {
     let (floats, _) = floats.as_chunks::<BLOCK>();
     let (values, _) = values.as_chunks_mut::<BLOCK>();
     for ((floats, values), scale) in floats.iter().zip(values).zip(scales) {
-        let mut largest = 0.0f32;
-        let mut finite = true;
-        for x in floats {
-            largest = largest.max(x.abs());
-            finite &= x.is_finite();
-        }
+        // Without their sign, floats are in the order of their bits, infinities and NaN last; integers have vector
+        // instructions for the larger of two.
+        let largest = floats.iter().fold(0, |largest: u32, x| largest.max(x.to_bits() & 0x7fff_ffff));
+        let (finite, largest) = (largest < f32::INFINITY.to_bits(), f32::from_bits(largest));
         *scale = if finite { largest / 32767.0 } else { f32::NAN };
         let inverse = if *scale > 0.0 { 1.0 / *scale } else { 0.0 };
         for (v, x) in values.iter_mut().zip(floats) {

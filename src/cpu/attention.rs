@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::kernels::{add_scaled, dot_f32};
+use super::kernels::{add_scaled, dot_f32, exp};
 use super::kv_cache::{Kind, KvCache, SLAB};
 use crate::model::Config;
 
@@ -78,8 +78,10 @@ fn softmax(x: &mut [f32]) {
     let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
     for x in x.iter_mut() {
-        *x = (*x - largest).exp();
-        sum += *x;
+        *x = exp(*x - largest);
+    }
+    for x in x.iter() {
+        sum += x;
     }
     for x in x.iter_mut() {
         *x /= sum;

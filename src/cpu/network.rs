@@ -2,7 +2,7 @@
 
 use super::activations::Activations;
 use super::attention::Attention;
-use super::kernels::dot_f32;
+use super::kernels::{dot_f32, exp};
 use super::kv_cache::{Kind, KvCache};
 use super::matrix::{Matrix, Scratch};
 use crate::error::Result;
@@ -157,7 +157,7 @@ fn feed_forward(c: &Config, layer: &Layer, w: &mut Workspace) {
     layer.gate.multiply(&w.x, &mut w.scratch, &mut w.gate);
     layer.up.multiply(&w.x, &mut w.scratch, &mut w.up);
     for (gate, up) in w.gate.iter_mut().zip(&w.up) {
-        *gate *= up / (1.0 + (-*gate).exp());
+        *gate *= up / (1.0 + exp(-*gate));
     }
     w.x.set(&w.gate, c.intermediate);
     layer.down.multiply(&w.x, &mut w.scratch, &mut w.normed);
