@@ -9,6 +9,8 @@ export interface LoaderOptions {
   contextLength?: number;
   /** Keys and values in 8 bits, on WebGPU. */
   kvCache?: 'q8';
+  /** Times WebGPU's work by its own clock, where it has one. */
+  gpuTimestamps?: true;
   /** Take a software adapter too. */
   insist: boolean;
   /** The kernels meant for real or for software adapters, whatever the adapter is. */

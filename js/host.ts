@@ -156,6 +156,7 @@ class Host {
       ...(options.kernels === undefined ? {} : { kernels: options.kernels }),
       ...(options.contextLength === undefined ? {} : { contextLength: options.contextLength }),
       ...(options.kvCache === undefined ? {} : { kvCache: options.kvCache }),
+      ...(options.gpuTimestamps === undefined ? {} : { gpuTimestamps: options.gpuTimestamps }),
     });
     let engine: Engine;
     try {

@@ -26,6 +26,7 @@ export interface PlainLoadOptions {
   kernels?: 'hardware' | 'software';
   contextLength?: number;
   kvCache?: 'q8';
+  gpuTimestamps?: true;
   cache: 'indexeddb' | 'memory' | 'none';
   headers: Record<string, string>;
   /** Requests go through {@link PageCalls.fetch}, because the caller brought their own `fetch`. */

@@ -3,6 +3,7 @@
 //! A decode step is about five dispatches a layer in one compute pass, over bind groups made once; position, token and
 //! random state stay on the device, so several steps are in flight before the first token is read.
 
+mod clock;
 mod decoding;
 mod device;
 mod frame;
@@ -11,6 +12,7 @@ mod kv_cache;
 mod network;
 mod pace;
 mod planes;
+mod probe;
 mod runtime;
 mod self_test;
 mod shader;
@@ -23,6 +25,7 @@ mod weights;
 
 pub use device::Device;
 pub use kernels::attention::Precision;
+pub use probe::{copy_rate, empty_dispatches};
 pub use runtime::Gpu;
 pub use sink::Sink;
 pub use tune::tuned;

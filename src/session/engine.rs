@@ -324,6 +324,8 @@ impl Engine {
             }
         };
         self.replies = self.replies.wrapping_add(1);
+        // What the device did before this call is not this reply's.
+        self.runtime.device_ms(self.pool.slot(slot).id);
         let room = self.runtime.info().context_length - tokens.len();
         Ok(Reply {
             slot,

@@ -47,13 +47,15 @@ pub struct Wanted<'a> {
     pub context_length: Option<usize>,
     /// Keys and values in 8 bits, where the device can.
     pub q8_cache: bool,
+    /// The device's own times, where it has a clock.
+    pub timestamps: bool,
 }
 
 #[wasm_bindgen]
 impl Loader {
     /// Takes the device and says what will come: `{ format: 'gguf' | 'safetensors', contextLength?, kvCache?, insist,
-    /// kernels?, variant?, configJson?, tokenizerJson?, tokenizerConfigJson?, chatTemplate? }`, the last four with safetensors; a
-    /// GGUF's own tokenizer gives way to `tokenizerJson`.
+    /// gpuTimestamps?, kernels?, variant?, configJson?, tokenizerJson?, tokenizerConfigJson?, chatTemplate? }`, the last four
+    /// with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`.
     pub async fn open(options: JsValue) -> JsResult<Loader> {
         let tokenizer = js_sys::Reflect::get(&options, &"tokenizerJson".into())?;
         let tokenizer = tokenizer.dyn_ref::<js_sys::Uint8Array>().map(js_sys::Uint8Array::to_vec);
@@ -110,6 +112,7 @@ async fn open(options: &Value, tokenizer: Option<Vec<u8>>) -> Result<(model::Loa
         variant,
         context_length,
         q8_cache: options["kvCache"] == "q8",
+        timestamps: options["gpuTimestamps"] == true,
     };
     let (make_sink, variant) = device::open(wanted).await?;
     let loader = match options["format"].as_str() {
