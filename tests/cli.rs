@@ -83,6 +83,36 @@ fn inspect_says_the_same_of_a_model_in_every_form() {
 }
 
 #[test]
+fn a_folder_s_template_is_found_in_either_of_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let [.., checkpoint] = models(folder.path());
+    let template = || {
+        let json: Json = serde_json::from_str(&succeeds(&["inspect", text(&checkpoint), "--json"])).unwrap();
+        json["chatTemplate"].clone()
+    };
+    assert_eq!(template(), false);
+    let config = write(&checkpoint, "tokenizer_config.json", br#"{"chat_template":"{{ messages[0].content }}"}"#);
+    assert_eq!(template(), true);
+    std::fs::remove_file(&config).unwrap();
+    write(&checkpoint, "chat_template.jinja", b"{{ messages[0].content }}");
+    assert_eq!(template(), true);
+    write(&checkpoint, "tokenizer_config.json", b"<html>");
+    assert!(fails(&["inspect", text(&checkpoint)], 1).contains("tokenizer_config.json is not JSON"));
+}
+
+#[test]
+fn an_index_that_leads_out_of_its_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let [.., checkpoint] = models(folder.path());
+    for name in ["../a.safetensors", "/etc/passwd", "b/a.safetensors", "..", ""] {
+        let index = format!(r#"{{"weight_map":{{"model.norm.weight":"{name}"}}}}"#);
+        write(&checkpoint, "model.safetensors.index.json", index.as_bytes());
+        let complaint = fails(&["inspect", text(&checkpoint)], 1);
+        assert!(complaint.contains("malformed-file") && complaint.contains("no file of its folder"), "{complaint}");
+    }
+}
+
+#[test]
 fn failures_say_what_came_and_what_to_do_and_exit_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let page = write(folder.path(), "page.gguf", b"<!DOCTYPE html>");
@@ -201,6 +231,13 @@ fn chat_prints_events_as_json_lines_that_end_in_done() {
     }
 }
 
+/// What `qwen3 bench` measured, a line each.
+fn bench(model: &Path, device: &str, options: &[&str]) -> Vec<Json> {
+    let arguments = ["bench", "--model", text(model), "--device", device, "--decode-tokens", "9", "--json"];
+    let lines = succeeds(&[&arguments[..], options].concat());
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 #[test]
 fn a_gpu_tells_how_long_it_has_worked_if_it_is_asked() {
     let folder = tempfile::tempdir().unwrap();
@@ -223,17 +260,36 @@ fn a_gpu_tells_how_long_it_has_worked_if_it_is_asked() {
 }
 
 #[test]
-fn bench_gives_positive_speeds() {
+fn bench_gives_positive_speeds_of_every_length_and_number_of_sequences() {
     let folder = tempfile::tempdir().unwrap();
     let [model, ..] = models(folder.path());
+    let weights = std::fs::metadata(&model).unwrap().len();
     for (device, reported) in [("cpu", "cpu"), ("gpu", "webgpu")] {
-        let arguments = ["bench", "--model", text(&model), "--device", device, "--json"];
-        let figures = succeeds(&[&arguments[..], &["--prompt-tokens", "40", "--decode-tokens", "9"]].concat());
-        let figures: Json = serde_json::from_str(&figures).unwrap();
-        assert_eq!(figures["device"], reported);
-        assert_eq!((&figures["promptTokens"], &figures["decodeTokens"]), (&40.into(), &9.into()));
-        for rate in ["prefillTokensPerSecond", "decodeTokensPerSecond"] {
-            assert!(figures[rate].as_f64().unwrap() > 0.0, "{figures}");
+        let lines = bench(&model, device, &["--prompt-tokens", "20,40", "--sequences", "1,3"]);
+        let cases: Vec<_> = lines.iter().map(|line| (&line["promptTokens"], &line["sequences"])).collect();
+        assert_eq!(cases, [(&20.into(), &1.into()), (&40.into(), &1.into()), (&20.into(), &3.into())]);
+        for line in &lines {
+            assert_eq!((&line["device"], &line["decodeTokens"]), (&reported.into(), &9.into()));
+            for figure in ["prefillTokensPerSecond", "decodeTokensPerSecond", "bandwidthPercent", "copyBytesPerSecond"]
+            {
+                assert!(line[figure].as_f64().unwrap() > 0.0, "{figure}: {line}");
+            }
+            let launches = line["dispatchesPerToken"].as_u64().unwrap() as usize;
+            assert!(if device == "gpu" { launches >= 5 * support::LAYERS } else { launches == 0 }, "{line}");
+            assert_eq!(line["emptyDispatchesMs"].as_f64().unwrap() > 0.0, device == "gpu", "{line}");
         }
+        let read: Vec<_> = lines.iter().map(|line| line["bytesPerStep"].as_u64().unwrap()).collect();
+        assert!(read[0] < read[1] && read[1] < read[2] && read[2] < 2 * weights, "{read:?} of {weights}");
     }
+}
+
+#[test]
+fn bench_leaves_out_what_takes_too_long_or_does_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let [model, ..] = models(folder.path());
+    let late = bench(&model, "cpu", &["--prompt-tokens", "20,40", "--limit", "0"]);
+    assert!(late[0]["leftOut"].is_null() && late[1]["leftOut"].as_str().unwrap().contains("would take"), "{late:?}");
+    let crowded = bench(&model, "gpu", &["--prompt-tokens", "20", "--sequences", "99,1"]);
+    assert!(crowded[0]["leftOut"].as_str().unwrap().contains("16"), "{crowded:?}");
+    assert!(crowded[1]["decodeTokensPerSecond"].as_f64().unwrap() > 0.0, "what there was no room for is given back");
 }
