@@ -19,7 +19,7 @@ const LAZY = { 'tool-arguments': './js/run/tool-arguments.ts', openai: './js/ope
 const library = {
   name: 'library',
   mode: 'production',
-  devtool: false,
+  devtool: 'source-map',
   target: ['web', 'es2022'],
   entry: { index: './js/index.ts', host: './js/host.ts', worker: './js/worker.ts', 'ai-sdk': './js/ai-sdk/ai-sdk.ts', ...LAZY },
   experiments: { outputModule: true },
@@ -37,8 +37,8 @@ const library = {
     parser: { javascript: { url: false, worker: false, importMeta: false } },
   },
   resolve: { extensionAlias },
-  // The package is read by people and minified by the bundlers of others.
-  optimization: { minimize: false },
+  // Minified here: bundlers ship worker.js as it is. The maps hold the sources; what is written to those bundlers stays.
+  optimization: { minimize: { javascript: { compress: { passes: 2 }, format: { preserve_annotations: true, comments: /webpackIgnore|@vite-ignore/ } } } },
   performance: false,
 };
 

@@ -63,7 +63,9 @@ async function replies(path) {
 }
 
 test('the tarball holds the package and nothing else', () => {
-  const paths = packed.files.map(({ path }) => path).filter((path) => !path.endsWith('.d.ts')).sort();
+  const names = packed.files.map(({ path }) => path).filter((path) => !path.endsWith('.d.ts')).sort();
+  const [maps, paths] = [true, false].map((isMap) => names.filter((path) => path.endsWith('.map') === isMap));
+  assert.deepEqual(maps, ['ai-sdk', 'host', 'index', 'openai', 'remote', 'tool-arguments', 'worker'].map((name) => `${name}.js.map`));
   assert.deepEqual(paths, [
     'README.md', 'ai-sdk.js', 'engine-cpu.js', 'engine-cpu.wasm', 'engine-gpu.js', 'engine-gpu.wasm', 'grammar.js', 'grammar.wasm', 'host.js', 'index.js', 'jinja.js', 'jinja.wasm', 'openai.js', 'package.json', 'qwen3-tiny-math.gguf', 'remote.js', 'tool-arguments.js', 'worker.js',
   ]);

@@ -18,6 +18,9 @@ use crate::toolchain::{TARGET, Toolchain};
 const BUILDS: [(&str, &str); 4] =
     [("gpu", "engine-gpu"), ("cpu", "engine-cpu"), ("grammar", "grammar"), ("jinja", "jinja")];
 
+/// The WebGPU engine has its speed on the device: all of it is built small, and as a whole (docs/performance.md).
+const SMALL: [&str; 2] = [r#"profile.web.lto="fat""#, r#"profile.web.package.qwen3-web.opt-level="s""#];
+
 /// Apart from the native builds: other flags, and both can stay warm.
 const TARGET_DIR: &str = "target/web";
 
@@ -59,6 +62,9 @@ fn compile(toolchain: &Toolchain, feature: &str) -> Result<()> {
     let mut command = toolchain.build();
     command.args(["--package", "qwen3-web", "--lib", "--profile", "web", "--target-dir", TARGET_DIR]);
     command.args(["--no-default-features", "--features", feature]);
+    if feature == "gpu" {
+        command.args(SMALL.iter().flat_map(|setting| ["--config", setting]));
+    }
     // Cargo names a cdylib without a hash, so that each build with other features throws the last one away. This variable,
     // by which rustc's own build keeps its channels apart, gives it one: both engines stay built.
     command.env("__CARGO_DEFAULT_LIB_METADATA", "web");
