@@ -48,6 +48,8 @@ export interface Context {
   store: Store | undefined;
   /** Other tabs use the same store. */
   shared: boolean;
+  /** Starts a thread that reads the store, where there can be one. */
+  startReader: (() => Worker) | undefined;
   meter: Meter;
   signal: AbortSignal;
   /** A stream the page holds, by its number. */
@@ -120,6 +122,8 @@ async function remote(source: RemoteSource, context: Context): Promise<Weights> 
       const bytes = await model.whole(role);
       return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
     };
+    const [first] = model.weightFiles;
+    if (first !== undefined) model.prepare(first);
     return {
       format: source.kind === 'folder' ? 'safetensors' : 'gguf',
       configJson: await text('config'),

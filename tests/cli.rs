@@ -231,6 +231,13 @@ fn chat_prints_events_as_json_lines_that_end_in_done() {
     }
 }
 
+/// What `qwen3 bench` measured, a line each.
+fn bench(model: &Path, device: &str, options: &[&str]) -> Vec<Json> {
+    let arguments = ["bench", "--model", text(model), "--device", device, "--decode-tokens", "9", "--json"];
+    let lines = succeeds(&[&arguments[..], options].concat());
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 #[test]
 fn a_gpu_tells_how_long_it_has_worked_if_it_is_asked() {
     let folder = tempfile::tempdir().unwrap();
@@ -253,17 +260,36 @@ fn a_gpu_tells_how_long_it_has_worked_if_it_is_asked() {
 }
 
 #[test]
-fn bench_gives_positive_speeds() {
+fn bench_gives_positive_speeds_of_every_length_and_number_of_sequences() {
     let folder = tempfile::tempdir().unwrap();
     let [model, ..] = models(folder.path());
+    let weights = std::fs::metadata(&model).unwrap().len();
     for (device, reported) in [("cpu", "cpu"), ("gpu", "webgpu")] {
-        let arguments = ["bench", "--model", text(&model), "--device", device, "--json"];
-        let figures = succeeds(&[&arguments[..], &["--prompt-tokens", "40", "--decode-tokens", "9"]].concat());
-        let figures: Json = serde_json::from_str(&figures).unwrap();
-        assert_eq!(figures["device"], reported);
-        assert_eq!((&figures["promptTokens"], &figures["decodeTokens"]), (&40.into(), &9.into()));
-        for rate in ["prefillTokensPerSecond", "decodeTokensPerSecond"] {
-            assert!(figures[rate].as_f64().unwrap() > 0.0, "{figures}");
+        let lines = bench(&model, device, &["--prompt-tokens", "20,40", "--sequences", "1,3"]);
+        let cases: Vec<_> = lines.iter().map(|line| (&line["promptTokens"], &line["sequences"])).collect();
+        assert_eq!(cases, [(&20.into(), &1.into()), (&40.into(), &1.into()), (&20.into(), &3.into())]);
+        for line in &lines {
+            assert_eq!((&line["device"], &line["decodeTokens"]), (&reported.into(), &9.into()));
+            for figure in ["prefillTokensPerSecond", "decodeTokensPerSecond", "bandwidthPercent", "copyBytesPerSecond"]
+            {
+                assert!(line[figure].as_f64().unwrap() > 0.0, "{figure}: {line}");
+            }
+            let launches = line["dispatchesPerToken"].as_u64().unwrap() as usize;
+            assert!(if device == "gpu" { launches >= 5 * support::LAYERS } else { launches == 0 }, "{line}");
+            assert_eq!(line["emptyDispatchesMs"].as_f64().unwrap() > 0.0, device == "gpu", "{line}");
         }
+        let read: Vec<_> = lines.iter().map(|line| line["bytesPerStep"].as_u64().unwrap()).collect();
+        assert!(read[0] < read[1] && read[1] < read[2] && read[2] < 2 * weights, "{read:?} of {weights}");
     }
+}
+
+#[test]
+fn bench_leaves_out_what_takes_too_long_or_does_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let [model, ..] = models(folder.path());
+    let late = bench(&model, "cpu", &["--prompt-tokens", "20,40", "--limit", "0"]);
+    assert!(late[0]["leftOut"].is_null() && late[1]["leftOut"].as_str().unwrap().contains("would take"), "{late:?}");
+    let crowded = bench(&model, "gpu", &["--prompt-tokens", "20", "--sequences", "99,1"]);
+    assert!(crowded[0]["leftOut"].as_str().unwrap().contains("16"), "{crowded:?}");
+    assert!(crowded[1]["decodeTokensPerSecond"].as_f64().unwrap() > 0.0, "what there was no room for is given back");
 }

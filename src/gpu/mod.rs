@@ -12,6 +12,7 @@ mod kv_cache;
 mod network;
 mod pace;
 mod planes;
+mod probe;
 mod runtime;
 mod self_test;
 mod shader;
@@ -24,6 +25,7 @@ mod weights;
 
 pub use device::Device;
 pub use kernels::attention::Precision;
+pub use probe::{copy_rate, empty_dispatches};
 pub use runtime::Gpu;
 pub use sink::Sink;
 pub use tune::tuned;

@@ -160,6 +160,11 @@ impl Runtime for Gpu {
         &self.info
     }
 
+    fn dispatches(&self) -> usize {
+        let forward = self.network.forward_step(1, &self.attention).map_or(0, Iterator::count);
+        forward + self.network.sample_step().count()
+    }
+
     fn open(&mut self) -> Result<SequenceId> {
         let taken = |slot: &usize| self.sequences.values().any(|sequence| sequence.slot == *slot);
         let slot = (0..SLOTS).find(|slot| !taken(slot)).ok_or_else(|| {

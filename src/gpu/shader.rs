@@ -30,6 +30,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("state", include_str!("kernels/state.wgsl")),
     ("swiglu", include_str!("kernels/swiglu.wgsl")),
     ("window", include_str!("kernels/window.wgsl")),
+    ("probe", include_str!("probe.wgsl")),
     ("quant", include_str!("kernels/quant/quant.wgsl")),
     ("f32", include_str!("kernels/quant/f32.wgsl")),
     ("f16", include_str!("kernels/quant/f16.wgsl")),

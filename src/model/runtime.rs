@@ -61,6 +61,11 @@ pub trait Runtime {
     /// What is resident, and its limits.
     fn info(&self) -> &RuntimeInfo;
 
+    /// Kernels that one token of one sequence launches; 0 where nothing is launched.
+    fn dispatches(&self) -> usize {
+        0
+    }
+
     /// A new, empty sequence. `out-of-memory` when the device has no room for its KV cache.
     fn open(&mut self) -> Result<SequenceId>;
 

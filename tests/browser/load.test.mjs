@@ -189,6 +189,25 @@ describe('a load that is given up', () => {
     assert.equal(failure.early.code, 'aborted');
     assert.equal(failure.next, ANSWER);
   });
+
+  for (const part of ['worker.js', 'engine-cpu.wasm']) {
+    test(`a signal ends a load whose ${part} never comes, and the next load works`, async () => {
+      const asked = new Promise((resolve) => bench.server.routes.set(`/pkg/${part}`, (_, response) => resolve(response)));
+      await page.evaluate(() => {
+        globalThis.controller = new AbortController();
+        globalThis.given = attempt(() => load('/scripted.gguf', { cache: 'indexeddb', signal: controller.signal }));
+      });
+      const held = await asked;
+      bench.server.routes.delete(`/pkg/${part}`);
+      const given = await page.evaluate(() => {
+        controller.abort();
+        return globalThis.given;
+      });
+      held.destroy();
+      assert.equal(given.code, 'aborted', JSON.stringify(given));
+      assert.equal(await page.evaluate(async () => answer(await load('/scripted.gguf', { cache: 'indexeddb' }))), ANSWER);
+    });
+  }
 });
 
 describe('bad input', () => {

@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything a developer of qwen3-web runs, and what has to be there for it.
 
+mod bench;
 mod build;
 mod check;
 mod demo;
@@ -37,6 +38,8 @@ enum Verb {
     Test,
     /// Check format, lints, types and architecture: fast, no browser
     Check,
+    /// Measure speed: natively, and in a browser beside other libraries
+    Bench(bench::Options),
     /// Make the test fixtures anew, with the Python packages they are pinned to
     Fixtures,
     /// Measure the engine against transformers and llama.cpp, and write docs/parity.md anew
@@ -63,6 +66,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Build(options) => build::run(options),
         Verb::Test => test::run(),
         Verb::Check => check::run(),
+        Verb::Bench(options) => bench::run(options),
         Verb::Fixtures => fixtures::run(),
         Verb::Parity(options) => parity::run(options),
         Verb::Fuzz(options) => fuzz::run(options),

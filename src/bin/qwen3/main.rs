@@ -83,33 +83,35 @@ impl Model {
     /// Reads the whole model onto its device. `needed` is the context to give where the caller did not say.
     fn load(&self, needed: usize) -> Result<Loaded> {
         let source = Source::find(&self.file)?;
+        source.load(self.sink(self.gpu()?, needed))
+    }
+
+    /// The GPU it shall run on, none for the CPU.
+    fn gpu(&self) -> Result<Option<gpu::Device>> {
+        match self.device {
+            Some(DeviceName::Cpu) => Ok(None),
+            Some(DeviceName::Gpu) => block_on(open(true, self.gpu_timestamps)).map(Some),
+            None => Ok(block_on(open(false, self.gpu_timestamps))
+                .inspect_err(|error| eprintln!("note: on the CPU, because {}", error.message))
+                .ok()),
+        }
+    }
+
+    /// What takes the weights of the model there.
+    fn sink(&self, device: Option<gpu::Device>, needed: usize) -> Box<SinkFactory> {
         let asked = self.context_length.map(|length| length as usize);
         let context = move |max_context: usize| asked.unwrap_or(needed.min(max_context));
         let kv_cache = self.kv_cache;
-        let on_gpu = |device: gpu::Device| -> Box<SinkFactory> {
-            Box::new(move |config| {
+        Box::new(move |config| match device {
+            Some(device) => {
                 let sink = gpu::Sink::new(&device, config, context(config.max_context))?;
                 Ok(Box::new(match kv_cache {
                     Some(KvCache::Q8) => sink.with_kv_precision(gpu::Precision::Q8),
                     None => sink,
                 }))
-            })
-        };
-        let on_cpu = || -> Box<SinkFactory> {
-            Box::new(move |config| Ok(Box::new(cpu::Sink::new(config, context(config.max_context))?)))
-        };
-        let make_sink = match self.device {
-            Some(DeviceName::Cpu) => on_cpu(),
-            Some(DeviceName::Gpu) => on_gpu(block_on(open(true, self.gpu_timestamps))?),
-            None => match block_on(open(false, self.gpu_timestamps)) {
-                Ok(device) => on_gpu(device),
-                Err(error) => {
-                    eprintln!("note: on the CPU, because {}", error.message);
-                    on_cpu()
-                }
-            },
-        };
-        source.load(make_sink)
+            }
+            None => Ok(Box::new(cpu::Sink::new(config, context(config.max_context))?)),
+        })
     }
 
     /// The model ready to talk.
