@@ -64,6 +64,7 @@ pub fn template(bytes: &[u8]) {
     let token = Some("<|im_start|>".to_owned());
     let carried = Carried { source: source.to_owned(), bos_token: token.clone(), eos_token: token, controls };
     let Some(jinja) = expect_blame(Jinja::new(carried)) else { return };
+    let jinja = jinja.with_clock(Box::new(|| 1_767_603_723_000));
     let list = json!([
         { "role": "system", "content": said },
         { "role": "user", "content": said },

@@ -11,6 +11,8 @@ export interface Diagnosis {
   /** Absent where the browser gives no adapter. */
   adapter?: AdapterSummary;
   webgpu: boolean;
+  /** Whether the option `gpuTimestamps` of `loadModel` has a clock to read, and if not, why. */
+  gpuTimestamps: 'available' | `unavailable: ${string}`;
   /** WebAssembly's vector instructions, without which nothing runs. */
   wasmSimd: boolean;
   cpuCores: number;
@@ -36,6 +38,7 @@ export async function diagnose(): Promise<Diagnosis> {
     version: manifest.version,
     userAgent: navigator.userAgent,
     webgpu: navigator.gpu !== undefined,
+    gpuTimestamps: timestamps(adapter),
     wasmSimd: WebAssembly.validate(SIMD),
     cpuCores: navigator.hardwareConcurrency,
     crossOriginIsolated: globalThis.crossOriginIsolated,
@@ -45,4 +48,9 @@ export async function diagnose(): Promise<Diagnosis> {
     ...(adapter === undefined ? {} : { adapter }),
     ...(storage === undefined ? {} : { storage }),
   };
+}
+
+function timestamps(adapter: AdapterSummary | undefined): Diagnosis['gpuTimestamps'] {
+  if (adapter === undefined) return 'unavailable: there is no WebGPU adapter';
+  return adapter.features.includes('timestamp-query') ? 'available' : "unavailable: the adapter has no feature 'timestamp-query'";
 }

@@ -9,6 +9,8 @@ export interface LoaderOptions {
   contextLength?: number;
   /** Keys and values in 8 bits, on WebGPU. */
   kvCache?: 'q8';
+  /** Times WebGPU's work by its own clock, where it has one. */
+  gpuTimestamps?: true;
   /** Take a software adapter too. */
   insist: boolean;
   /** The kernels meant for real or for software adapters, whatever the adapter is. */
@@ -16,15 +18,21 @@ export interface LoaderOptions {
   /** An earlier loader's {@link Loader.variant} on this adapter. */
   variant?: string;
   /** The text of `config.json`, with safetensors. */
-  configJson?: string;
+  configJson?: string | undefined;
+  /** The text of `tokenizer_config.json`, with safetensors that have one. */
+  tokenizerConfigJson?: string | undefined;
+  /** The text of `chat_template.jinja`, likewise. */
+  chatTemplate?: string | undefined;
   /** The bytes of `tokenizer.json`: needed with safetensors, used instead of the file's own vocabulary with GGUF. */
-  tokenizerJson?: Uint8Array;
+  tokenizerJson?: Uint8Array | undefined;
 }
 
 /** Takes the bytes of a model in order. Freed by {@link Loader.finish}, or by the caller when it fails. */
 export interface Loader {
   /** The kernels that the adapter was found to be fastest with. */
   readonly variant: string | undefined;
+  /** So many bytes the current file has: a header that speaks of more is refused at once. */
+  expect(bytes: number): void;
   push(bytes: Uint8Array): void;
   /** What follows belongs to the next file of a split model. */
   nextFile(): void;

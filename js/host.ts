@@ -10,13 +10,14 @@ import { Meter } from './progress.js';
 import { Channel, NOTHING, type Handlers, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainChatOptions, type PlainLoadOptions, type PlainSource, type Port } from './protocol.js';
 import { Queue } from './queue.js';
 import { indexedDbStore } from './store/indexeddb.js';
+import { readHashed } from './store/reader.js';
 import type { Store } from './store/store.js';
 import type { Device, ModelInfo, Verification } from './types.js';
 import { openStored, openWeights, type Context, type Weights } from './weights.js';
 
-/** Serves one model on a port. */
-export function serve(port: Port): void {
-  new Host(port);
+/** Serves one model on a port. `startReader` starts another thread that does, which reads what is stored. */
+export function serve(port: Port, startReader?: () => Worker): void {
+  new Host(port, startReader);
 }
 
 /** Failures of a GPU that the CPU engine does not share. */
@@ -37,6 +38,7 @@ interface ReplyState {
 
 class Host {
   readonly #page: Channel<PageCalls, HostCalls, PageNotice, HostNotice>;
+  readonly #startReader: (() => Worker) | undefined;
   readonly #loading = new AbortController();
   /** Calls into the engine, one at a time: wasm-bindgen forbids a call while a promise of the same object is pending. */
   readonly #calls = new Queue();
@@ -51,7 +53,8 @@ class Host {
   /** Set when the engine's code has crashed: its memory is in no defined state. */
   #crash: Qwen3Error | undefined;
 
-  constructor(port: Port) {
+  constructor(port: Port, startReader: (() => Worker) | undefined) {
+    this.#startReader = startReader;
     const handlers: Handlers<HostCalls> = {
       load: (source, options) => this.#load(source, options),
       download: (source, options, files) => this.#download(source, options, files),
@@ -71,6 +74,8 @@ class Host {
       countTokens: (messages, options) => this.#use((engine) => engine.countTokens(messages, options)),
       logits: (ids) => this.#replies.run(() => this.#use((engine) => engine.logits(ids))),
       unload: () => this.#unload(),
+      openReader: async () => void await indexedDbStore(),
+      readHashed: async (name, file, chunk) => readHashed(await indexedDbStore(), name, file, chunk),
     };
     this.#page = new Channel(port, handlers, (notice) => {
       if (notice.type === 'cancelLoad') return this.#loading.abort();
@@ -135,6 +140,7 @@ class Host {
       stallTimeoutMs: options.stallTimeoutMs,
       store: await this.#openStore(options.cache),
       shared: options.cache === 'indexeddb',
+      startReader: options.cache === 'indexeddb' && typeof Worker !== 'undefined' ? this.#startReader : undefined,
       meter: new Meter((progress) => this.#page.notify({ type: 'progress', progress })),
       signal: this.#loading.signal,
       readBody: (body) => this.#page.call('read', body),
@@ -142,16 +148,15 @@ class Host {
   }
 
   async #loadEngine(source: PlainSource, options: PlainLoadOptions, weights: Weights, { meter, signal }: Context): Promise<ModelInfo> {
-    const { format, configJson, tokenizerJson } = weights;
+    const { format, configJson, tokenizerJson, tokenizerConfigJson, chatTemplate } = weights;
     const log = (message: string, data: object): void => this.#page.notify({ type: 'log', level: 'warn', message, data });
     const { loader, device, adapter } = await openLoader(options.device, log, {
-      format,
+      format, configJson, tokenizerJson, tokenizerConfigJson, chatTemplate,
       insist: options.device === 'webgpu',
       ...(options.kernels === undefined ? {} : { kernels: options.kernels }),
       ...(options.contextLength === undefined ? {} : { contextLength: options.contextLength }),
       ...(options.kvCache === undefined ? {} : { kvCache: options.kvCache }),
-      ...(configJson === undefined ? {} : { configJson }),
-      ...(tokenizerJson === undefined ? {} : { tokenizerJson }),
+      ...(options.gpuTimestamps === undefined ? {} : { gpuTimestamps: options.gpuTimestamps }),
     });
     let engine: Engine;
     try {
@@ -159,6 +164,8 @@ class Host {
         if (index > 0) loader.nextFile();
         for await (const bytes of file.chunks()) {
           if (signal.aborted) throw aborted(signal);
+          const size = file.sizeBytes();
+          if (size !== undefined) loader.expect(size);
           loader.push(bytes);
         }
       }

@@ -14,7 +14,7 @@ export {
   deleteModel, downloadModel, exportModel, importModel, listModels, preflight, storageUsage, verifyModel, type Preflight, type StoredModel,
 } from './storage.js';
 export type {
-  ChatModel, ChatOptions, ChatResult, ConnectOptions, Device, DownloadOptions, ExportedFile, FinishReason, LoadOptions, Logger, Message, ModelInfo,
+  ChatModel, ChatOptions, ChatResult, ConnectOptions, Device, DownloadOptions, ExportedFile, FinishReason, GpuTimings, LoadOptions, Logger, Message, ModelInfo,
   ModelSource, Progress, ReplyEvent,
   RunOptions, RunResult, RunTool, SavedReply, Timings, TokenLogprob, Tool, ToolCall, ToolContext, ToolResult, UrlSource, Usage, Verification,
 } from './types.js';

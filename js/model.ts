@@ -14,7 +14,7 @@ import type { ChatModel, ChatOptions, LoadOptions, Logger, Message, ModelInfo, M
 type HostChannel = Channel<HostCalls, PageCalls, HostNotice, PageNotice>;
 
 /** The engine's thread, and how to end it. */
-interface Thread {
+export interface Thread {
   channel: HostChannel;
   end(): void;
 }
@@ -48,10 +48,8 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
     bodies.cancelAll();
     thread.end();
   };
-  const cancel = (): void => thread.channel.notify({ type: 'cancelLoad' });
-  signal?.addEventListener('abort', cancel, { once: true });
   try {
-    const info = await thread.channel.call('load', plain, plainOptions({ ...options, cache }));
+    const info = await unlessAborted(thread, signal, thread.channel.call('load', plain, plainOptions({ ...options, cache })));
     if (hasFired(signal)) throw aborted(signal);
     logger.info('a model is loaded', info);
     return new Model(info, thread.channel, replies, stop, logger);
@@ -59,9 +57,26 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
     stop();
     logger.error('a model could not be loaded', toPlain(error));
     throw hasFired(signal) ? aborted(signal) : error;
-  } finally {
-    signal?.removeEventListener('abort', cancel);
   }
+}
+
+/** A thread that was told to give up may put things in order for so long: one that still waits for its own code does not even hear. */
+const PATIENCE_MS = 2_000;
+
+/** What comes of a load, a download or a check. When the signal fires the thread is told so; the caller ends it after that. */
+export async function unlessAborted<T>({ channel }: Thread, signal: AbortSignal | undefined, work: Promise<T>): Promise<T> {
+  if (signal === undefined) return work;
+  const settled = new AbortController();
+  const givenUp = new Promise<never>((_, reject) => {
+    const cancel = (): void => {
+      channel.notify({ type: 'cancelLoad' });
+      const timer = setTimeout(() => reject(aborted(signal)), PATIENCE_MS);
+      settled.signal.addEventListener('abort', () => clearTimeout(timer));
+    };
+    if (signal.aborted) cancel();
+    else signal.addEventListener('abort', cancel, { once: true, signal: settled.signal });
+  });
+  return Promise.race([work, givenUp]).finally(() => settled.abort());
 }
 
 function hasFired(signal: AbortSignal | undefined): boolean {
@@ -70,12 +85,13 @@ function hasFired(signal: AbortSignal | undefined): boolean {
 
 /** What concerns the engine's thread. */
 export function plainOptions(options: LoadOptions): PlainLoadOptions {
-  const { device = 'auto', cache = 'indexeddb', headers = {}, connections = 4, contextLength, stallTimeoutMs, kernels = 'auto', kvCache = 'auto' } = options;
+  const { device = 'auto', cache = 'indexeddb', headers = {}, connections = 4, contextLength, stallTimeoutMs, kernels = 'auto', kvCache = 'auto', gpuTimestamps = false } = options;
   const plain: PlainLoadOptions = { device, cache, headers: { ...headers }, pageFetch: options.fetch !== undefined, connections };
   if (stallTimeoutMs !== undefined) plain.stallTimeoutMs = stallTimeoutMs;
   if (contextLength !== undefined) plain.contextLength = contextLength;
   if (kernels !== 'auto') plain.kernels = kernels;
   if (kvCache !== 'auto') plain.kvCache = kvCache;
+  if (gpuTimestamps) plain.gpuTimestamps = true;
   return plain;
 }
 

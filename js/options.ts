@@ -32,6 +32,7 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, Rule>> = {
   kernels: oneOf('auto', 'hardware', 'software'),
   contextLength: anInteger,
   kvCache: oneOf('auto', 'q8'),
+  gpuTimestamps: aBoolean,
   onProgress: aFunction,
   signal: anAbortSignal,
   cache: oneOf('indexeddb', 'memory', 'none'),

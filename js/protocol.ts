@@ -2,6 +2,7 @@
 
 import { asQwen3Error, Qwen3Error, toPlain, type PlainError } from './errors.js';
 import type { Manifest } from './store/manifest.js';
+import type { HashedChunk } from './store/reader.js';
 import type { Chunk } from './store/store.js';
 import type { ChatOptions, ChatResult, Device, Logger, Message, ModelInfo, Progress, ReplyEvent, SavedReply, Verification } from './types.js';
 
@@ -25,6 +26,7 @@ export interface PlainLoadOptions {
   kernels?: 'hardware' | 'software';
   contextLength?: number;
   kvCache?: 'q8';
+  gpuTimestamps?: true;
   cache: 'indexeddb' | 'memory' | 'none';
   headers: Record<string, string>;
   /** Requests go through {@link PageCalls.fetch}, because the caller brought their own `fetch`. */
@@ -55,6 +57,10 @@ export interface HostCalls {
   countTokens(messages: Message[], options: PlainChatOptions): number;
   logits(ids: Uint32Array): Float32Array;
   unload(): void;
+  /** Of another such thread, which reads for the engine's. */
+  openReader(): void;
+  /** A chunk in the browser's database; nothing if it is not there. */
+  readHashed(name: string, file: number, chunk: number): HashedChunk | undefined;
 }
 
 /** What the engine's thread tells the page unasked. */
@@ -104,9 +110,10 @@ export interface Port {
   addEventListener(type: 'message', listener: (event: MessageEvent) => void): void;
 }
 
-/** The buffers of a value that would otherwise be copied: those of byte and number arrays made for the message. */
+/** The buffers that would otherwise be copied: those of byte and number arrays made for the message, by themselves or with their hash. */
 function buffersOf(value: unknown): Transferable[] {
-  return ArrayBuffer.isView(value) && value.buffer instanceof ArrayBuffer ? [value.buffer] : [];
+  const array = typeof value === 'object' && value !== null && 'bytes' in value ? value.bytes : value;
+  return ArrayBuffer.isView(array) && array.buffer instanceof ArrayBuffer ? [array.buffer] : [];
 }
 
 /** The result of a reply that was aborted before its turn. */

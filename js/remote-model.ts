@@ -10,6 +10,7 @@ import { FileChanged } from './download/response.js';
 import { aborted, Qwen3Error } from './errors.js';
 import { baseName, hasChunk, isChecked, isComplete, isVerified, storedBytes, wholeChunk, type Manifest, type StoredFile } from './store/manifest.js';
 import { toWrite, type Release } from './store/locks.js';
+import { ChunkReader, digest } from './store/reader.js';
 import { assertFits, withAdvice } from './store/space.js';
 import type { Verification } from './types.js';
 import type { Context } from './weights.js';
@@ -17,7 +18,9 @@ import type { Context } from './weights.js';
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /** Chunks that are read from the store, and checked, before they are asked for. */
-const READ_AHEAD = 3;
+const READ_AHEAD = 4;
+/** Threads that do so. One keeps up with a plain read of the chunks, hashed they take half as long again. */
+const READERS = 2;
 /** The other tabs are told of progress this often. */
 const TELL_MS = 200;
 
@@ -45,8 +48,10 @@ export class RemoteModel {
   readonly #context: Context;
   readonly #locks: Locks;
   readonly #channel: BroadcastChannel | undefined;
+  readonly #reader: ChunkReader | undefined;
   /** Everything was there from the start. */
   readonly #complete: boolean;
+  readonly #prepared = new Map<number, ReadAhead>();
   #loadedBytes: number;
   #toldAt = 0;
   /** One write at a time, so that no manifest tells of a chunk whose own write may still fail. */
@@ -57,6 +62,11 @@ export class RemoteModel {
     this.#context = context;
     this.#locks = locks;
     this.#complete = manifest.files.every(isComplete);
+    if (context.store !== undefined) {
+      const stored = manifest.files.reduce((count, { chunks }) => count + chunks.length, 0);
+      // A few chunks are read before another thread is there.
+      this.#reader = new ChunkReader(context.store, stored > READ_AHEAD ? READERS : 0, context.startReader);
+    }
     this.#loadedBytes = this.#complete ? 0 : manifest.files.reduce((sum, file) => sum + storedBytes(file), 0);
     if (context.shared && !this.#complete && typeof BroadcastChannel !== 'undefined') this.#channel = progressChannel(manifest.name);
   }
@@ -64,6 +74,11 @@ export class RemoteModel {
   /** The places of the weight files. */
   get weightFiles(): number[] {
     return [...this.#manifest.files.keys()].filter((index) => this.#manifest.files[index]?.role === 'weights');
+  }
+
+  /** Of the whole file, once it is known. */
+  sizeBytes(place: number): number | undefined {
+    return this.#file(place).sizeBytes;
   }
 
   /** All bytes of the file with that role, nothing if the model has none. */
@@ -84,7 +99,7 @@ export class RemoteModel {
     const { signal, store } = this.#context;
     const hasher = isChecked(file) || (store === undefined && file.pinned === undefined) ? undefined : sha256.create();
     const download = this.#download(file, place);
-    const ahead = new ReadAhead((index) => this.#stored(file, place, index));
+    const ahead = this.#readAhead(place);
     try {
       if (!isComplete(file)) {
         if (file.sizeBytes !== undefined) await this.#assertFits(file);
@@ -120,6 +135,7 @@ export class RemoteModel {
     // Without the right to write, what another tab may have written since stays.
     const manifest = shared && this.#locks.write === undefined ? await store?.manifest(this.#manifest.name) : this.#manifest;
     if (manifest !== undefined) await store?.write({ ...manifest, lastUsed: Date.now() });
+    this.#reader?.end();
     await this.#locks.write?.();
     this.#locks.write = undefined;
   }
@@ -132,6 +148,7 @@ export class RemoteModel {
   /** Others may write the model, or delete it. */
   async release(): Promise<void> {
     this.#channel?.close();
+    this.#reader?.end();
     const { use, write } = this.#locks;
     this.#locks.use = this.#locks.write = undefined;
     await write?.();
@@ -148,7 +165,7 @@ export class RemoteModel {
     for (const [place, file] of files.entries()) {
       const hasher = sha256.create();
       const download = this.#download(file, place);
-      const ahead = new ReadAhead((index) => this.#stored(file, place, index));
+      const ahead = this.#readAhead(place);
       let whole = isComplete(file);
       try {
         for (let index = 0; index < file.chunks.length; index += 1) {
@@ -177,6 +194,17 @@ export class RemoteModel {
     }
     await store?.write(this.#manifest);
     return { name, complete: files.every(isComplete), verified: isVerified(this.#manifest), damaged };
+  }
+
+  /** Begins to read a file's first chunks, before {@link RemoteModel.chunks} is asked for them. */
+  prepare(place: number): void {
+    const ahead = this.#readAhead(place);
+    ahead.start(0);
+    this.#prepared.set(place, ahead);
+  }
+
+  #readAhead(place: number): ReadAhead {
+    return this.#prepared.get(place) ?? new ReadAhead((index) => this.#stored(this.#file(place), place, index));
   }
 
   #file(place: number): StoredFile {
@@ -218,14 +246,12 @@ export class RemoteModel {
 
   async #readChecked(file: StoredFile, place: number, index: number): Promise<Bytes | undefined> {
     const entry = file.chunks[index];
-    const { store } = this.#context;
-    if (entry === undefined || entry.bytes === 0 || store === undefined) return undefined;
+    if (entry === undefined || entry.bytes === 0) return undefined;
     // A browser that has lost the bytes of a record says so by an error.
-    const bytes = await store.read(this.#manifest.name, place, index).catch(() => undefined);
-    if (bytes?.length === entry.bytes) {
-      const actual = await digest(bytes);
-      entry.sha256 ??= actual;
-      if (entry.sha256 === actual) return bytes;
+    const found = await this.#reader?.read(this.#manifest.name, place, index).catch(() => undefined);
+    if (found?.bytes.length === entry.bytes) {
+      entry.sha256 ??= found.sha256;
+      if (entry.sha256 === found.sha256) return found.bytes;
     }
     const { sha256: expected } = entry;
     // The hash of a whole chunk stays: what is fetched in its place must have it.
@@ -315,10 +341,15 @@ class ReadAhead {
     this.#read = read;
   }
 
-  take(index: number): Promise<Bytes | undefined> {
+  /** Reads this place and those after it. */
+  start(index: number): void {
     for (let next = index; next < index + READ_AHEAD; next += 1) {
       if (!this.#under.has(next)) this.#under.set(next, this.#read(next));
     }
+  }
+
+  take(index: number): Promise<Bytes | undefined> {
+    this.start(index);
     const result = this.#under.get(index) ?? this.#read(index);
     this.#under.delete(index);
     return result;
@@ -332,12 +363,7 @@ function mismatch(what: string, expected: string, actual: string): Qwen3Error {
 }
 
 function magicOf(file: StoredFile): Magic {
+  if (file.role === 'chatTemplate') return 'text';
   if (file.role !== 'weights') return 'json';
   return file.urls.some((url) => new URL(url).pathname.endsWith('.safetensors')) ? 'safetensors' : 'gguf';
-}
-
-/** SHA-256, by the browser where it offers that: pages that are not served securely have to do it themselves. */
-async function digest(bytes: Bytes): Promise<string> {
-  const subtle: SubtleCrypto | undefined = globalThis.crypto?.subtle;
-  return bytesToHex(subtle === undefined ? sha256(bytes) : new Uint8Array(await subtle.digest('SHA-256', bytes)));
 }

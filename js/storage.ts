@@ -3,10 +3,10 @@
 import { find, fullName } from './catalogue.js';
 import { findAdapter } from './device.js';
 import { aborted, Qwen3Error } from './errors.js';
-import { plainOptions, startThread } from './model.js';
+import { plainOptions, startThread, unlessAborted, type Thread } from './model.js';
 import { checkLoadOptions, show } from './options.js';
 import { Bodies, pageStore } from './page.js';
-import type { Channel, HostCalls, PlainSource } from './protocol.js';
+import type { PlainSource } from './protocol.js';
 import { plainSource } from './source.js';
 import { indexedDbStore } from './store/indexeddb.js';
 import { whileUnused } from './store/locks.js';
@@ -142,7 +142,7 @@ export async function verifyModel(name: string, options: DownloadOptions & { rep
 }
 
 /** Work of the engine's thread that needs no engine. */
-async function onThread<T>(options: DownloadOptions, work: (host: Pick<Channel<HostCalls, never, never, never>, 'call'>) => Promise<T>): Promise<T> {
+async function onThread<T>(options: DownloadOptions, work: (host: Thread['channel']) => Promise<T>): Promise<T> {
   checkLoadOptions(options);
   const { signal, onProgress } = options;
   if (signal?.aborted === true) throw aborted(signal);
@@ -154,12 +154,9 @@ async function onThread<T>(options: DownloadOptions, work: (host: Pick<Channel<H
       onProgress?.(notice.progress);
     } else if (notice.type === 'cancelBody') bodies.cancel(notice.body);
   });
-  const cancel = (): void => thread.channel.notify({ type: 'cancelLoad' });
-  signal?.addEventListener('abort', cancel, { once: true });
   try {
-    return await work(thread.channel);
+    return await unlessAborted(thread, signal, work(thread.channel));
   } finally {
-    signal?.removeEventListener('abort', cancel);
     ended.abort();
     bodies.cancelAll();
     thread.end();

@@ -50,6 +50,11 @@ export interface LoadOptions {
    * for each 32, which is half the memory and moves the logits by some percent of their norm.
    */
   kvCache?: 'auto' | 'q8';
+  /**
+   * Times WebGPU's work by the GPU's own clock, for {@link Timings.gpu}. Default false; without effect where the adapter has
+   * no `timestamp-query`, which `diagnose()` tells.
+   */
+  gpuTimestamps?: boolean;
   onProgress?: (progress: Progress) => void;
   /** Ends the load; what was downloaded stays stored. */
   signal?: AbortSignal;
@@ -190,6 +195,18 @@ export interface Timings {
   prefillTokensPerSecond: number;
   decodeTokensPerSecond: number;
   totalMs: number;
+  /** With the option `gpuTimestamps`, where the adapter has a clock. */
+  gpu?: GpuTimings;
+}
+
+/** How long the GPU itself has worked for a reply, in milliseconds: without the way to it and without waiting. Browsers round its clock. */
+export interface GpuTimings {
+  /** Reading the prompt. */
+  prefillMs: number;
+  /** Everything after it; of steps that several replies share, an equal part. */
+  decodeMs: number;
+  /** The same by drawn tokens. */
+  decodeMsPerToken: number;
 }
 
 /** Why a reply ended. */

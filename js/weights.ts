@@ -1,6 +1,7 @@
 // The bytes of a model in the order the engine wants them: from a file or stream of the caller's, or from the store and the network.
 
 import { free } from './bytes.js';
+import type { Magic } from './download/magic.js';
 import { Origin } from './download/origin.js';
 import type { Fetcher } from './download/response.js';
 import { aborted, Qwen3Error } from './errors.js';
@@ -16,15 +17,24 @@ type Bytes = Uint8Array<ArrayBuffer>;
 /** A model's bytes, opened: what the engine needs beforehand, and its weight files in order. */
 export interface Weights {
   format: 'gguf' | 'safetensors';
-  configJson?: string;
-  tokenizerJson?: Bytes;
-  files: { chunks(): AsyncGenerator<Bytes, void> }[];
+  configJson?: string | undefined;
+  tokenizerJson?: Bytes | undefined;
+  tokenizerConfigJson?: string | undefined;
+  chatTemplate?: string | undefined;
+  files: WeightFile[];
   /** Called when every byte was taken and found good. */
   finish(): Promise<void>;
   /** Called when the bytes are no model. */
   discard(): Promise<void>;
   /** Called last: others may delete what is stored. */
   release(): Promise<void>;
+}
+
+/** One file of weights. */
+export interface WeightFile {
+  /** Where they are known, which may be with the first bytes. */
+  sizeBytes(): number | undefined;
+  chunks(): AsyncGenerator<Bytes, void>;
 }
 
 /** What bytes are fetched with, and where they are kept. */
@@ -38,6 +48,8 @@ export interface Context {
   store: Store | undefined;
   /** Other tabs use the same store. */
   shared: boolean;
+  /** Starts a thread that reads the store, where there can be one. */
+  startReader: (() => Worker) | undefined;
   meter: Meter;
   signal: AbortSignal;
   /** A stream the page holds, by its number. */
@@ -51,9 +63,9 @@ export type RemoteSource = Extract<PlainSource, { kind: 'files' | 'folder' }>;
 export async function openWeights(source: PlainSource, context: Context): Promise<Weights> {
   switch (source.kind) {
     case 'blob':
-      return local(blobChunks(source.blob, source.name, context));
+      return local(blobChunks(source.blob, source.name, context), source.blob.size);
     case 'stream':
-      return local(streamChunks(source.body, source.name, context));
+      return local(streamChunks(source.body, source.name, context), undefined);
     case 'files':
     case 'folder':
       return remote(source, context);
@@ -76,9 +88,9 @@ export async function openStored(name: string, context: Context): Promise<Remote
   return undefined;
 }
 
-function local(chunks: AsyncGenerator<Bytes, void>): Weights {
+function local(chunks: AsyncGenerator<Bytes, void>, size: number | undefined): Weights {
   const nothing = (): Promise<void> => Promise.resolve();
-  return { format: 'gguf', files: [{ chunks: () => chunks }], finish: nothing, discard: nothing, release: nothing };
+  return { format: 'gguf', files: [{ sizeBytes: () => size, chunks: () => chunks }], finish: nothing, discard: nothing, release: nothing };
 }
 
 async function* blobChunks(blob: Blob, name: string, { meter, signal }: Context): AsyncGenerator<Bytes, void> {
@@ -106,13 +118,19 @@ async function* streamChunks(body: number, name: string, { meter, signal, readBo
 async function remote(source: RemoteSource, context: Context): Promise<Weights> {
   const model = await openRemote(source, context);
   try {
-    const config = await model.whole('config');
-    const tokenizer = await model.whole('tokenizer');
+    const text = async (role: StoredFile['role']): Promise<string | undefined> => {
+      const bytes = await model.whole(role);
+      return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+    };
+    const [first] = model.weightFiles;
+    if (first !== undefined) model.prepare(first);
     return {
       format: source.kind === 'folder' ? 'safetensors' : 'gguf',
-      ...(config === undefined ? {} : { configJson: new TextDecoder().decode(config) }),
-      ...(tokenizer === undefined ? {} : { tokenizerJson: tokenizer }),
-      files: model.weightFiles.map((index) => ({ chunks: () => model.chunks(index) })),
+      configJson: await text('config'),
+      tokenizerJson: await model.whole('tokenizer'),
+      tokenizerConfigJson: await text('tokenizerConfig'),
+      chatTemplate: await text('chatTemplate'),
+      files: model.weightFiles.map((index) => ({ sizeBytes: () => model.sizeBytes(index), chunks: () => model.chunks(index) })),
       finish: () => model.finish(),
       discard: () => model.discard(),
       release: () => model.release(),
@@ -176,30 +194,50 @@ function filesOf(source: Extract<PlainSource, { kind: 'files' }>): StoredFile[] 
   return source.tokenizer === undefined ? files : [toStore('tokenizer', source.tokenizer), ...files];
 }
 
-/** `config.json`, `tokenizer.json`, and the shards of the index or the one `model.safetensors`. */
+/**
+ * `config.json`, `tokenizer.json`, the shards of the index or the one `model.safetensors`, and what else there is of
+ * `tokenizer_config.json` and `chat_template.jinja`.
+ */
 async function filesOfFolder(url: string, { fetcher, headers, stallTimeoutMs, signal }: Context): Promise<StoredFile[]> {
   const at = (name: string): RemoteFile => ({ urls: [new URL(name, url).href] });
-  let shards = ['model.safetensors'];
-  try {
-    const { urls } = at('model.safetensors.index.json');
-    const index = new Origin(fetcher, { urls, magic: 'json', headers, stallTimeoutMs, onHead: () => undefined });
-    const parts: Bytes[] = [];
-    for await (const bytes of index.span(0, undefined, signal)) parts.push(bytes);
-    shards = shardsOf(JSON.parse(await new Blob(parts).text()));
-  } catch (error) {
-    // Without an index the folder holds one file, and what is wrong with that one will be told.
-    if (!(error instanceof Qwen3Error && error.code === 'download-failed')) throw error;
-  }
+  /** The text of a file that a folder need not hold. */
+  const find = async (name: string, magic: Magic): Promise<string | undefined> => {
+    try {
+      const origin = new Origin(fetcher, { ...at(name), magic, headers, stallTimeoutMs, onHead: () => undefined });
+      const parts: Bytes[] = [];
+      for await (const bytes of origin.span(0, undefined, signal)) parts.push(bytes);
+      return await new Blob(parts).text();
+    } catch (error) {
+      // What is wrong with the server will be told of the files that must be there.
+      if (error instanceof Qwen3Error && error.code === 'download-failed') return undefined;
+      throw error;
+    }
+  };
+  const [index, config, template] = await Promise.all([
+    find('model.safetensors.index.json', 'json'), find('tokenizer_config.json', 'json'), find('chat_template.jinja', 'text'),
+  ]);
+  const shards = index === undefined ? ['model.safetensors'] : shardsOf(index);
   return [
     toStore('config', at('config.json')),
     toStore('tokenizer', at('tokenizer.json')),
+    ...config === undefined ? [] : [toStore('tokenizerConfig', at('tokenizer_config.json'))],
+    ...template === undefined ? [] : [toStore('chatTemplate', at('chat_template.jinja'))],
     ...shards.map((name) => toStore('weights', at(name))),
   ];
 }
 
-function shardsOf(index: unknown): string[] {
+function shardsOf(text: string): string[] {
+  let index: unknown;
+  try {
+    index = JSON.parse(text);
+  } catch (cause) {
+    throw new Qwen3Error('malformed-file', 'model.safetensors.index.json is not JSON', { cause });
+  }
   if (typeof index === 'object' && index !== null && 'weight_map' in index && typeof index.weight_map === 'object' && index.weight_map !== null) {
     const names = Object.values(index.weight_map).filter((name): name is string => typeof name === 'string');
+    // An address would have the page ask a host that nobody named.
+    const foreign = names.find((name) => !/^[^/\\:?#]+$/.test(name));
+    if (foreign !== undefined) throw new Qwen3Error('malformed-file', `model.safetensors.index.json names '${foreign}', which is no file of its folder`);
     if (names.length > 0) return [...new Set(names)].sort();
   }
   throw new Qwen3Error('malformed-file', 'model.safetensors.index.json has no weight_map that names files');

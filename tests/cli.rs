@@ -83,6 +83,36 @@ fn inspect_says_the_same_of_a_model_in_every_form() {
 }
 
 #[test]
+fn a_folder_s_template_is_found_in_either_of_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let [.., checkpoint] = models(folder.path());
+    let template = || {
+        let json: Json = serde_json::from_str(&succeeds(&["inspect", text(&checkpoint), "--json"])).unwrap();
+        json["chatTemplate"].clone()
+    };
+    assert_eq!(template(), false);
+    let config = write(&checkpoint, "tokenizer_config.json", br#"{"chat_template":"{{ messages[0].content }}"}"#);
+    assert_eq!(template(), true);
+    std::fs::remove_file(&config).unwrap();
+    write(&checkpoint, "chat_template.jinja", b"{{ messages[0].content }}");
+    assert_eq!(template(), true);
+    write(&checkpoint, "tokenizer_config.json", b"<html>");
+    assert!(fails(&["inspect", text(&checkpoint)], 1).contains("tokenizer_config.json is not JSON"));
+}
+
+#[test]
+fn an_index_that_leads_out_of_its_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let [.., checkpoint] = models(folder.path());
+    for name in ["../a.safetensors", "/etc/passwd", "b/a.safetensors", "..", ""] {
+        let index = format!(r#"{{"weight_map":{{"model.norm.weight":"{name}"}}}}"#);
+        write(&checkpoint, "model.safetensors.index.json", index.as_bytes());
+        let complaint = fails(&["inspect", text(&checkpoint)], 1);
+        assert!(complaint.contains("malformed-file") && complaint.contains("no file of its folder"), "{complaint}");
+    }
+}
+
+#[test]
 fn failures_say_what_came_and_what_to_do_and_exit_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let page = write(folder.path(), "page.gguf", b"<!DOCTYPE html>");
@@ -206,6 +236,27 @@ fn bench(model: &Path, device: &str, options: &[&str]) -> Vec<Json> {
     let arguments = ["bench", "--model", text(model), "--device", device, "--decode-tokens", "9", "--json"];
     let lines = succeeds(&[&arguments[..], options].concat());
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_gpu_tells_how_long_it_has_worked_if_it_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let [model, ..] = models(folder.path());
+    let reply = |device: &str, asked: &[&str]| -> Json {
+        let arguments = ["chat", "--model", text(&model), "--device", device, "--prompt", "ab?", "--max-tokens", "12"];
+        let events = succeeds(&[&arguments[..], &["--seed", "7", "--json"], asked].concat());
+        serde_json::from_str::<Json>(events.lines().last().unwrap()).unwrap()["result"].take()
+    };
+    let asked = ["--gpu-timestamps"];
+    let (untimed, timed, on_cpu) = (reply("gpu", &[]), reply("gpu", &asked), reply("cpu", &asked));
+    assert!(untimed["timings"]["gpu"].is_null() && on_cpu["timings"]["gpu"].is_null());
+    for said in ["thinking", "content", "usage"] {
+        assert_eq!(timed[said], untimed[said]);
+    }
+    let of = |name: &str| timed["timings"]["gpu"][name].as_f64().unwrap();
+    assert!(of("prefillMs") > 0.0 && of("decodeMs") > 0.0, "{timed}");
+    let drawn = timed["usage"]["completionTokens"].as_f64().unwrap();
+    assert!((of("decodeMsPerToken") * drawn - of("decodeMs")).abs() < 1e-9 * of("decodeMs"), "{timed}");
 }
 
 #[test]

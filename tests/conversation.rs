@@ -47,7 +47,7 @@ mod on_gpu {
     use qwen3_web::gpu::{Device, Sink};
 
     fn engine() -> Engine {
-        let device = block_on(Device::open(true)).expect("a GPU, or Mesa's software one");
+        let device = block_on(Device::open(true, false)).expect("a GPU, or Mesa's software one");
         load(Box::new(move |config| Ok(Box::new(Sink::new(&device, config, CONTEXT)?) as Box<dyn WeightSink>)))
     }
 

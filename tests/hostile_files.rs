@@ -1,5 +1,11 @@
 //! Damaged, foreign and lying model files: each class of damage is a typed error, and a whole file is none.
 
+#[path = "hostile/allocator.rs"]
+mod allocator;
+#[path = "hostile/claims.rs"]
+mod claims;
+#[path = "hostile/contents.rs"]
+mod contents;
 mod support;
 
 use std::cell::RefCell;
@@ -48,11 +54,15 @@ fn load(files: &[Vec<u8>]) -> Result<Loaded> {
     feed(loader().0, files, 4096)
 }
 
+fn checkpoint_loader(config: &str) -> Result<(Loader, Received)> {
+    let received = Received::default();
+    let sink = received.clone();
+    let make_sink = Box::new(move |_: &_| Ok(Box::new(Recorder(sink)) as Box<dyn WeightSink>));
+    Ok((Loader::safetensors(config.as_bytes(), b"{}".to_vec(), make_sink)?, received))
+}
+
 fn load_checkpoint(config: &str, files: &[Vec<u8>]) -> Result<Loaded> {
-    let sink = Received::default();
-    let loader =
-        Loader::safetensors(config.as_bytes(), b"{}".to_vec(), Box::new(move |_| Ok(Box::new(Recorder(sink)))))?;
-    feed(loader, files, 4096)
+    feed(checkpoint_loader(config)?.0, files, 4096)
 }
 
 #[track_caller]

@@ -11,13 +11,15 @@ use qwen3_web::chat::reply::Start;
 use qwen3_web::chat::template::{CONTROLS, Carried, Piece, Prompt, Render, Settings, prompt as qwen3_prompt};
 use qwen3_web::error::{ErrorKind, Result};
 use qwen3_web::jinja::Jinja;
-use qwen3_web::model::{Loader, WeightSink};
+use qwen3_web::model::{Config, Loader, Turns, WeightSink};
 use qwen3_web::session::{Engine, Event};
 use serde_json::{Value, json};
 use support::Gguf;
 
 const CORPUS: &str = include_str!("fixtures/jinja-corpus.json");
 const QWEN3_CORPUS: &str = include_str!("fixtures/template-corpus.json");
+/// When `tests/fixtures/jinja.py` rendered: 9:03:07 on the 5th of January 2026.
+const NOW: i64 = 1_767_603_787_000;
 const QWEN3: &str = include_str!("../models/tiny-math/chat_template.jinja");
 
 fn flag(case: &Value, key: &str) -> bool {
@@ -64,7 +66,7 @@ fn templates(corpus: &Value) -> BTreeMap<String, (Jinja, Vec<String>)> {
             controls: controls.clone(),
         };
         assert!(!carried.is_qwen3());
-        (name.clone(), (Jinja::new(carried).unwrap(), controls))
+        (name.clone(), (Jinja::new(carried).unwrap().with_clock(Box::new(|| NOW)), controls))
     };
     corpus["templates"].as_object().unwrap().iter().map(read).collect()
 }
@@ -193,7 +195,7 @@ fn a_control_token_cannot_be_completed_by_what_stands_beside_it() {
 
 #[test]
 fn templates_that_cannot_be_run_are_refused() {
-    for source in ["{% if %}", "{{ messages", "{% frobnicate %}", "{% endfor %}"] {
+    for source in ["{%}", "{% if %}", "{{ messages", "{% frobnicate %}", "{% endfor %}"] {
         let error = Jinja::new(carried(source, &[])).err().expect(source);
         assert_eq!(error.kind, ErrorKind::UnsupportedModel, "{source}: {error}");
     }
@@ -212,6 +214,32 @@ fn templates_that_cannot_be_run_are_refused() {
     }
 }
 
+/// A clock that goes on between the runs of one prompt would leave no control token the template's.
+#[test]
+fn all_of_a_prompt_is_of_one_moment() {
+    let ticks = std::cell::Cell::new(NOW);
+    let clock = move || ticks.replace(ticks.get() + 1000);
+    let source = "<a>{{ strftime_now('%H:%M:%S') }}{% for m in messages %}{{ m.content }}{% endfor %}";
+    let jinja = Jinja::new(carried(source, &["<a>"])).unwrap().with_clock(Box::new(clock));
+    for seconds in ["07", "08"] {
+        let prompt = said(&jinja, &json!([{ "role": "user", "content": "<a>" }])).unwrap();
+        assert_eq!(prompt.text(), format!("<a>09:03:{seconds}<a>"));
+        assert_eq!(controls(&prompt), ["<a>"]);
+    }
+}
+
+#[test]
+fn without_a_clock_a_template_takes_its_own_date() {
+    let source = "{{ strftime_now('%d') if strftime_now is defined else '26 Jul 2024' }}";
+    let user = json!([{ "role": "user", "content": "x" }]);
+    assert_eq!(said(&Jinja::new(carried(source, &[])).unwrap(), &user).unwrap().text(), "26 Jul 2024");
+    for format in ["%", "%Q", "%d %", "%z"] {
+        let source = format!("{{{{ strftime_now('{format}') }}}}");
+        let jinja = Jinja::new(carried(&source, &[])).unwrap().with_clock(Box::new(|| NOW));
+        assert_eq!(said(&jinja, &user).unwrap_err().kind, ErrorKind::UnsupportedModel, "{format}");
+    }
+}
+
 #[test]
 fn text_that_holds_every_mark_is_refused() {
     let jinja = Jinja::new(carried("{{ messages[0].content }}", &[])).unwrap();
@@ -224,11 +252,35 @@ fn text_that_holds_every_mark_is_refused() {
     assert_eq!(said(&jinja, &json!([{ "role": "user", "content": some }])).unwrap().text(), some);
 }
 
-fn engine(file: &Gguf) -> Engine {
-    let sink = |config: &_| Ok(Box::new(qwen3_web::cpu::Sink::new(config, 256)?) as Box<dyn WeightSink>);
-    let mut loader = Loader::gguf(Box::new(sink));
-    loader.push(&file.bytes()).unwrap();
+fn sink(config: &Config) -> Result<Box<dyn WeightSink>> {
+    Ok(Box::new(qwen3_web::cpu::Sink::new(config, 256)?))
+}
+
+fn engine_of(mut loader: Loader, bytes: &[u8]) -> Engine {
+    loader.push(bytes).unwrap();
     block_on(Engine::load(loader.finish().unwrap(), Box::new(|| 0.0))).unwrap()
+}
+
+fn engine(file: &Gguf) -> Engine {
+    engine_of(Loader::gguf(Box::new(sink)), &file.bytes())
+}
+
+/// Of a folder of safetensors with this `tokenizer_config.json`.
+fn engine_of_checkpoint(tokenizer_config: &Value) -> Engine {
+    let turns = Turns::read(Some(tokenizer_config.to_string().as_bytes()), None).unwrap();
+    let tokenizer = support::tokenizer_json().into_bytes();
+    let loader = Loader::safetensors(support::config_json().as_bytes(), tokenizer, Box::new(sink)).unwrap();
+    engine_of(loader.with_turns(turns), &support::safetensors(&support::hugging_face_tensors()))
+}
+
+fn prompt_tokens(engine: &mut Engine, prompt: &str) -> usize {
+    let mut reply = engine.complete(prompt, &json!({ "maxTokens": 1, "seed": 1 })).unwrap();
+    let mut events = Vec::new();
+    while !reply.is_done() {
+        events.extend(block_on(engine.step(&mut reply)).unwrap());
+    }
+    let Some(Event::Done { result }) = events.pop() else { panic!("no end") };
+    result.usage.prompt_tokens
 }
 
 #[test]
@@ -258,6 +310,28 @@ fn a_model_speaks_by_the_template_in_its_file() {
 }
 
 #[test]
+fn a_checkpoint_speaks_by_the_template_beside_it_and_ends_as_it_says() {
+    let source = "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role | upper }} {{ m.content }}{{ eos_token }}{% endfor %}";
+    let user = json!([{ "role": "user", "content": "ab" }]);
+    let qwen3 = engine_of_checkpoint(&json!({ "chat_template": QWEN3 }));
+    assert!(qwen3.needs_template().is_none());
+    assert_eq!(qwen3.vocabulary().eos, [259, 257]);
+
+    let mut engine =
+        engine_of_checkpoint(&json!({ "chat_template": source, "bos_token": { "content": "<|endoftext|>" },
+        "eos_token": "<tool_call>", "add_bos_token": true }));
+    assert_eq!(engine.vocabulary().eos, [259, 257, 262]);
+    let carried = engine.needs_template().unwrap().clone();
+    engine.set_template(Box::new(Jinja::new(carried).unwrap()));
+    let prompt = engine.apply_chat_template(&user, &Value::Null).unwrap();
+    assert_eq!(prompt, "<|endoftext|><|im_start|>USER ab<tool_call>");
+    assert_eq!(engine.count_tokens(&user, &Value::Null).unwrap(), 3 + 5 + 1);
+    for prompt in ["ab", "<|endoftext|>ab"] {
+        assert_eq!(prompt_tokens(&mut engine, prompt), 2, "{prompt}");
+    }
+}
+
+#[test]
 fn a_model_without_a_template_or_turns_goes_on_with_raw_text_alone() {
     let mut file = support::gguf();
     for (name, value) in &mut file.metadata {
@@ -274,13 +348,7 @@ fn a_model_without_a_template_or_turns_goes_on_with_raw_text_alone() {
     let mut engine = engine(&file);
     let error = engine.chat(&json!([{ "role": "user", "content": "ab" }]), &Value::Null).err().unwrap();
     assert_eq!(error.kind, ErrorKind::UnsupportedModel);
-    for (prompt, tokens) in [("ab", 2), ("<s>ab", 2)] {
-        let mut reply = engine.complete(prompt, &json!({ "maxTokens": 1, "seed": 1 })).unwrap();
-        let mut events = Vec::new();
-        while !reply.is_done() {
-            events.extend(block_on(engine.step(&mut reply)).unwrap());
-        }
-        let Some(Event::Done { result }) = events.pop() else { panic!("no end") };
-        assert_eq!(result.usage.prompt_tokens, tokens, "{prompt}");
+    for prompt in ["ab", "<s>ab"] {
+        assert_eq!(prompt_tokens(&mut engine, prompt), 2, "{prompt}");
     }
 }

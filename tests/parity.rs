@@ -71,7 +71,7 @@ backend!(gpu_software_kernels, super::gpu_software_sink);
 fn an_f16_cache_moves_logits_by_little() {
     promises::logits_are_within(2e-3, |context| {
         Box::new(move |config| {
-            let device = pollster::block_on(gpu::Device::open(true))?.treat_as_software(false);
+            let device = pollster::block_on(gpu::Device::open(true, false))?.treat_as_software(false);
             Ok(Box::new(gpu::Sink::new(&device, config, context)?.with_kv_precision(Precision::F16)))
         })
     });
@@ -82,7 +82,7 @@ fn an_f16_cache_moves_logits_by_little() {
 fn a_q8_cache_moves_logits_by_some_percent() {
     promises::logits_are_within(5e-2, |context| {
         Box::new(move |config| {
-            let device = pollster::block_on(gpu::Device::open(true))?.treat_as_software(false);
+            let device = pollster::block_on(gpu::Device::open(true, false))?.treat_as_software(false);
             Ok(Box::new(gpu::Sink::new(&device, config, context)?.with_kv_precision(Precision::Q8)))
         })
     });
@@ -102,7 +102,7 @@ fn gpu_software_sink(context: usize) -> Box<SinkFactory> {
 
 fn gpu_sink(context: usize, software: bool) -> Box<SinkFactory> {
     Box::new(move |config| {
-        let device = pollster::block_on(gpu::Device::open(true))?.treat_as_software(software);
+        let device = pollster::block_on(gpu::Device::open(true, false))?.treat_as_software(software);
         Ok(Box::new(gpu::Sink::new(&device, config, context)?))
     })
 }

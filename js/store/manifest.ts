@@ -13,7 +13,7 @@ export interface StoredChunk {
 /** One file of a stored model. */
 export interface StoredFile {
   /** What it is to the engine. */
-  role: 'weights' | 'config' | 'tokenizer';
+  role: 'weights' | 'config' | 'tokenizer' | 'tokenizerConfig' | 'chatTemplate';
   /** Its addresses when it was stored, in the order they are tried. */
   urls: string[];
   /** Bytes of the whole file; absent until a server has told. */

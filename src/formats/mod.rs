@@ -11,6 +11,7 @@ use crate::error::Result;
 pub use metadata::{Metadata, Value};
 pub use quant::DType;
 pub use rows::PlacedTensor;
+pub(crate) use rows::truncated;
 
 /// One tensor as a file describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]

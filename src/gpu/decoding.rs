@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::device::{Readback, encode, encode_each};
+use super::device::Readback;
 use super::kernels::linear::WIDTHS;
 use super::runtime::{Gpu, Sequence};
 use super::state::{self, Header};
@@ -172,12 +172,13 @@ impl Gpu {
         let mut encoder = network.frame.device.encoder();
         if first {
             network.recall(&mut encoder, slot);
-            encode(&mut encoder, 1, network.head_step()?.chain(network.sample_step()));
+            network.frame.device.encode(&mut encoder, 1, network.head_step()?.chain(network.sample_step()));
         } else if guesses > 1 {
-            encode_each(&mut encoder, network.guess_step(guesses, &self.attention, &self.cache)?);
+            let step = network.guess_step(guesses, &self.attention, &self.cache)?;
+            network.frame.device.encode_each(&mut encoder, step);
         } else {
             let step = network.forward_step(columns.len(), &self.attention)?;
-            encode(&mut encoder, columns.len() as u32, step.chain(network.sample_step()));
+            network.frame.device.encode(&mut encoder, columns.len() as u32, step.chain(network.sample_step()));
         }
         let staged = network.frame.device.stage(&mut encoder, &network.frame.state.buffer, size_of::<Header>());
         let readback = network.frame.device.submit(encoder, staged);
@@ -204,10 +205,12 @@ impl Gpu {
     /// Waits for the oldest step in flight and gives its draws to their sequences.
     async fn receive(&mut self) -> Result<()> {
         let flight = self.in_flight.pop_front().ok_or_else(|| Error::internal("no step is in flight"))?;
-        let bytes = self.network.frame.device.read(flight.readback).await?;
+        let (bytes, worked) = self.network.frame.device.read_timed(flight.readback).await?;
         let header: Header = bytemuck::pod_read_unaligned(&bytes);
+        let share = worked.map(|milliseconds| milliseconds / flight.draws.len() as f64);
         for (id, run, most) in flight.draws {
             let Some(sequence) = self.sequences.get_mut(&id) else { continue };
+            sequence.note_work(share);
             let Some(decoding) = sequence.decoding.as_mut().filter(|decoding| decoding.run == run) else { continue };
             decoding.take(&header.sequences[sequence.slot], most);
         }
@@ -241,15 +244,16 @@ impl Gpu {
                 let pos = (position - 1) as u32;
                 network.frame.state.write_sequence(slot, state::Sequence { pos, token, ..state::Sequence::default() });
                 network.frame.sampler.write_text(slot, position - 1, &[token]);
-                encode(&mut encoder, 1, network.forward_step(1, &self.attention)?);
+                network.frame.device.encode(&mut encoder, 1, network.forward_step(1, &self.attention)?);
             }
             None => {
                 network.recall(&mut encoder, slot);
-                encode(&mut encoder, 1, network.head_step()?);
+                network.frame.device.encode(&mut encoder, 1, network.head_step()?);
             }
         }
         let staged = network.frame.device.stage(&mut encoder, network.logits(), vocab * 4);
-        let bytes = network.frame.device.read(network.frame.device.submit(encoder, staged)).await?;
+        let (bytes, worked) = network.frame.device.read_timed(network.frame.device.submit(encoder, staged)).await?;
+        self.sequence(id)?.note_work(worked);
         let logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         let decoding = self.decoding(id)?;
         decoding.received += 1;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_channel::oneshot;
 
+use super::clock::Clock;
 use super::kernels::WORKGROUP;
 use super::kernels::guess::GUESSES;
 use super::shader::{Defines, expand};
@@ -26,6 +27,8 @@ pub struct Device {
     pub(super) variant: Variant,
     /// Shaders go to a browser: they must name what they use beyond the core.
     in_browser: bool,
+    /// There where it was asked for and the adapter has one.
+    clock: Option<Rc<Clock>>,
     pipelines: Rc<RefCell<HashMap<String, wgpu::ComputePipeline>>>,
     /// Read-back buffers that are free again, by size.
     spare: Rc<RefCell<HashMap<usize, Vec<wgpu::Buffer>>>>,
@@ -81,8 +84,9 @@ pub type Binding<'a> = (u32, wgpu::BindingResource<'a>);
 
 impl Device {
     /// Opens the best adapter. A software adapter is taken only when `accept_software`;
-    /// otherwise, and where there is none at all, the failure is `webgpu-unavailable`.
-    pub async fn open(accept_software: bool) -> Result<Self> {
+    /// otherwise, and where there is none at all, the failure is `webgpu-unavailable`. With `timestamps` its work is timed by
+    /// its own clock, where it has one.
+    pub async fn open(accept_software: bool, timestamps: bool) -> Result<Self> {
         let unavailable = |what: String| {
             Error::new(ErrorKind::WebgpuUnavailable, what)
                 .hint("use device 'cpu', or a browser and driver with WebGPU enabled")
@@ -107,10 +111,11 @@ impl Device {
         if software && !accept_software {
             return Err(unavailable(format!("the only WebGPU adapter is software ({description})")));
         }
+        let clock = if timestamps { wgpu::Features::TIMESTAMP_QUERY } else { wgpu::Features::empty() };
         let descriptor = wgpu::DeviceDescriptor {
             required_limits: adapter.limits(),
-            // In a browser the page asks for them: wgpu does not know them there.
-            required_features: adapter.features() & wgpu::Features::SUBGROUP,
+            // In a browser the page asks for subgroups: wgpu does not know them there.
+            required_features: adapter.features() & (wgpu::Features::SUBGROUP | clock),
             ..wgpu::DeviceDescriptor::default()
         };
         let (raw, queue) = adapter
@@ -131,11 +136,17 @@ impl Device {
             move |_, reason| report(lost(&reason))
         });
         raw.on_uncaptured_error(Arc::new(move |error| report(device_error(error))));
+        let clock = raw.features().contains(wgpu::Features::TIMESTAMP_QUERY).then(|| Rc::new(Clock::new(&raw, &queue)));
         let _memory = Rc::new(Memory(raw.clone()));
         let (pipelines, spare) = (Rc::default(), Rc::default());
         let in_browser = info.backend == wgpu::Backend::BrowserWebGpu;
         let variant = Variant::default();
-        Ok(Self { raw, queue, description, software, variant, in_browser, pipelines, spare, failure, _memory })
+        Ok(Self { raw, queue, description, software, variant, in_browser, clock, pipelines, spare, failure, _memory })
+    }
+
+    /// Whether the device's work is timed.
+    pub fn tells_time(&self) -> bool {
+        self.clock.is_some()
     }
 
     /// The limits the device was opened with.
@@ -243,19 +254,54 @@ impl Device {
         result
     }
 
-    /// Copies `bytes` of `source` into a buffer that the CPU can map, as part of `encoder`.
+    /// Encodes the dispatches of a step of `tokens` tokens into one compute pass.
+    pub(super) fn encode<'a>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        tokens: u32,
+        dispatches: impl IntoIterator<Item = &'a Dispatch>,
+    ) {
+        self.encode_each(encoder, dispatches.into_iter().map(|dispatch| (dispatch, tokens)));
+    }
+
+    /// The same, where each dispatch has its own number of tokens.
+    pub(super) fn encode_each<'a>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        dispatches: impl Iterator<Item = (&'a Dispatch, u32)>,
+    ) {
+        let timestamp_writes = self.clock.as_ref().and_then(|clock| clock.writes());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
+        for (dispatch, tokens) in dispatches {
+            let mut grid = dispatch.grid;
+            if let Some((axis, each)) = dispatch.tokens {
+                grid[axis] = tokens.div_ceil(each);
+            }
+            let [x, y, z] = grid;
+            pass.set_pipeline(&dispatch.pipeline);
+            pass.set_bind_group(0, &dispatch.bindings, &[]);
+            pass.dispatch_workgroups(x, y, z);
+        }
+    }
+
+    /// Copies `bytes` of `source` into a buffer that the CPU can map, as part of `encoder`, and the times of all passes since
+    /// the last such copy behind them.
     pub(super) fn stage(&self, encoder: &mut wgpu::CommandEncoder, source: &wgpu::Buffer, bytes: usize) -> Staged {
-        let spare = self.spare.borrow_mut().get_mut(&bytes).and_then(Vec::pop);
+        let size = bytes + self.clock.as_ref().map_or(0, |clock| clock.bytes());
+        let spare = self.spare.borrow_mut().get_mut(&size).and_then(Vec::pop);
         let buffer = spare.unwrap_or_else(|| {
             self.raw.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("read-back"),
-                size: bytes as u64,
+                size: size as u64,
                 usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
                 mapped_at_creation: false,
             })
         });
         encoder.copy_buffer_to_buffer(source, 0, &buffer, 0, bytes as u64);
-        Staged { buffer }
+        if let Some(clock) = &self.clock {
+            clock.stage(encoder, &buffer, bytes);
+        }
+        Staged { buffer, bytes }
     }
 
     /// Submits, and asks for the staged bytes.
@@ -266,11 +312,16 @@ impl Device {
             // The receiver is gone when the result is no longer wanted.
             let _ = sender.send(result);
         });
-        Readback { buffer: staged.buffer, submission, receiver }
+        Readback { staged, submission, receiver }
     }
 
     /// The bytes of a submitted copy, once the device has made it.
     pub(super) async fn read(&self, readback: Readback) -> Result<Vec<u8>> {
+        Ok(self.read_timed(readback).await?.0)
+    }
+
+    /// The same, and the milliseconds that the passes since the copy before it have taken, where the device tells time.
+    pub(super) async fn read_timed(&self, readback: Readback) -> Result<(Vec<u8>, Option<f64>)> {
         let wait = wgpu::PollType::Wait { submission_index: Some(readback.submission), timeout: None };
         self.raw.poll(wait).map_err(|error| lost(&error.to_string()))?;
         match readback.receiver.await {
@@ -281,12 +332,14 @@ impl Device {
         if let Some(error) = self.failure.lock().ok().and_then(|failure| failure.clone()) {
             return Err(error);
         }
-        let view = readback.buffer.get_mapped_range(..).map_err(|error| lost(&error.to_string()))?;
-        let bytes = view.to_vec();
+        let Staged { buffer, bytes } = readback.staged;
+        let view = buffer.get_mapped_range(..).map_err(|error| lost(&error.to_string()))?;
+        let (data, ticks) = view.split_at(bytes);
+        let (data, milliseconds) = (data.to_vec(), self.clock.as_ref().map(|clock| clock.milliseconds(ticks)));
         drop(view);
-        readback.buffer.unmap();
-        self.spare.borrow_mut().entry(bytes.len()).or_default().push(readback.buffer);
-        Ok(bytes)
+        buffer.unmap();
+        self.spare.borrow_mut().entry(buffer.size() as usize).or_default().push(buffer);
+        Ok((data, milliseconds))
     }
 
     /// Reads a whole buffer.
@@ -319,31 +372,13 @@ fn device_error(error: wgpu::Error) -> Error {
 /// A copy on its way to the CPU, not yet submitted.
 pub struct Staged {
     buffer: wgpu::Buffer,
+    /// Of the copy; the times are behind it.
+    bytes: usize,
 }
 
 /// A submitted copy.
 pub struct Readback {
-    buffer: wgpu::Buffer,
+    staged: Staged,
     submission: wgpu::SubmissionIndex,
     receiver: oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
-}
-
-/// Encodes the dispatches of a step of `tokens` tokens into one compute pass.
-pub fn encode<'a>(encoder: &mut wgpu::CommandEncoder, tokens: u32, dispatches: impl IntoIterator<Item = &'a Dispatch>) {
-    encode_each(encoder, dispatches.into_iter().map(|dispatch| (dispatch, tokens)));
-}
-
-/// The same, where each dispatch has its own number of tokens.
-pub fn encode_each<'a>(encoder: &mut wgpu::CommandEncoder, dispatches: impl Iterator<Item = (&'a Dispatch, u32)>) {
-    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-    for (dispatch, tokens) in dispatches {
-        let mut grid = dispatch.grid;
-        if let Some((axis, each)) = dispatch.tokens {
-            grid[axis] = tokens.div_ceil(each);
-        }
-        let [x, y, z] = grid;
-        pass.set_pipeline(&dispatch.pipeline);
-        pass.set_bind_group(0, &dispatch.bindings, &[]);
-        pass.dispatch_workgroups(x, y, z);
-    }
 }

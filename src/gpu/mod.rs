@@ -3,6 +3,7 @@
 //! A decode step is about five dispatches a layer in one compute pass, over bind groups made once; position, token and
 //! random state stay on the device, so several steps are in flight before the first token is read.
 
+mod clock;
 mod decoding;
 mod device;
 mod frame;

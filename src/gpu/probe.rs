@@ -2,7 +2,7 @@
 
 use web_time::Instant;
 
-use super::device::{Device, encode};
+use super::device::Device;
 use super::shader::Defines;
 use crate::error::Result;
 
@@ -29,7 +29,7 @@ pub async fn empty_dispatches(device: &Device, count: usize) -> Result<f64> {
     let buffer = device.storage("never", 4);
     let build = || device.dispatch("probe", Defines::new(), &[(0, buffer.as_entire_binding())], [1, 1, 1]);
     let empty = device.checked(build).await?;
-    seconds_each(device, &buffer, |encoder| encode(encoder, 1, std::iter::repeat_n(&empty, count))).await
+    seconds_each(device, &buffer, |encoder| device.encode(encoder, 1, std::iter::repeat_n(&empty, count))).await
 }
 
 /// Seconds of what `record` records, many times in one submit, up to the arrival of `end`'s first bytes.

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, VecDeque};
 use web_time::Instant;
 
 use super::decoding::{CpuDraws, Decoding, Flight, RUN_AHEAD};
-use super::device::encode;
 use super::kernels::attention::TILE;
 use super::kernels::sampler::Options;
 use super::kv_cache::{KvCache, SLAB, cache_bytes};
@@ -44,12 +43,19 @@ pub(super) struct Sequence {
     /// The activations of the last token were kept: it was prefilled just now.
     kept: bool,
     pub(super) decoding: Option<Decoding>,
+    /// See [`Runtime::device_ms`].
+    worked: f64,
 }
 
 impl Sequence {
     /// Positions there are pages for.
     pub(super) fn room(&self) -> usize {
         self.pages.len() * TILE
+    }
+
+    /// The device has worked so long for it, if it tells.
+    pub(super) fn note_work(&mut self, milliseconds: Option<f64>) {
+        self.worked += milliseconds.unwrap_or(0.0);
     }
 }
 
@@ -126,23 +132,25 @@ impl Gpu {
         network.frame.state.write_sequence(slot, state::Sequence { pos: start as u32, ..state::Sequence::default() });
         let begun = Instant::now();
         let parts: Vec<_> = network.prefill_step(&self.attention).collect();
+        let mut worked = None;
         let mut slices = parts.chunks(parts.len().div_ceil(self.pace.submits)).peekable();
         while let Some(slice) = slices.next() {
             let mut encoder = network.frame.device.encoder();
-            encode(&mut encoder, tokens.len() as u32, slice.iter().flatten().copied());
+            network.frame.device.encode(&mut encoder, tokens.len() as u32, slice.iter().flatten().copied());
             if slices.peek().is_some() {
                 network.frame.device.queue.submit([encoder.finish()]);
                 continue;
             }
             network.keep(&mut encoder, tokens.len() - 1, slot);
             let staged = network.frame.device.stage(&mut encoder, &network.frame.state.buffer, 4);
-            network.frame.device.read(network.frame.device.submit(encoder, staged)).await?;
+            (_, worked) = network.frame.device.read_timed(network.frame.device.submit(encoder, staged)).await?;
         }
         self.pace.note(tokens.len(), begun.elapsed().as_secs_f64() * 1e3);
         self.info.prefill_chunk = self.pace.chunk;
         let sequence = self.sequence(id)?;
         sequence.length += tokens.len();
         sequence.kept = true;
+        sequence.note_work(worked);
         Ok(())
     }
 }
@@ -165,7 +173,7 @@ impl Runtime for Gpu {
         })?;
         let id = SequenceId(self.next_id);
         self.next_id += 1;
-        let sequence = Sequence { slot, pages: Vec::new(), length: 0, kept: false, decoding: None };
+        let sequence = Sequence { slot, pages: Vec::new(), length: 0, kept: false, decoding: None, worked: 0.0 };
         self.sequences.insert(id, sequence);
         Ok(id)
     }
@@ -221,9 +229,10 @@ impl Runtime for Gpu {
             let network = &self.network;
             let mut encoder = network.frame.device.encoder();
             network.recall(&mut encoder, slot);
-            encode(&mut encoder, 1, network.head_step()?);
+            network.frame.device.encode(&mut encoder, 1, network.head_step()?);
             let staged = network.frame.device.stage(&mut encoder, network.logits(), network.frame.config.vocab * 4);
-            let bytes = network.frame.device.read(network.frame.device.submit(encoder, staged)).await?;
+            let (bytes, worked) = network.frame.device.read_timed(network.frame.device.submit(encoder, staged)).await?;
+            self.sequence(sequence)?.note_work(worked);
             Ok(bytemuck::pod_collect_to_vec(&bytes))
         })
     }
@@ -291,6 +300,11 @@ impl Runtime for Gpu {
         known.length = length.min(cached);
         self.drop_stale_flights();
         Ok(())
+    }
+
+    fn device_ms(&mut self, sequence: SequenceId) -> Option<f64> {
+        let tells_time = self.network.frame.device.tells_time();
+        self.sequences.get_mut(&sequence).filter(|_| tells_time).map(|known| std::mem::take(&mut known.worked))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the kernels' tests share: a device, seeded numbers, random weights of any type, and the relative error.
 
-use super::device::{Device, Dispatch, Variant, encode};
+use super::device::{Device, Dispatch, Variant};
 use super::planes;
 use super::runtime::Gpu;
 use super::sink::Sink;
@@ -11,7 +11,8 @@ use crate::model::{Config, Rope, Weight, WeightSink};
 
 /// Whatever adapter there is with the kernels for hardware; Mesa's lavapipe will do.
 pub fn hardware() -> Device {
-    let device = pollster::block_on(Device::open(true)).expect("a Vulkan, Metal or DX12 adapter, software will do");
+    let device =
+        pollster::block_on(Device::open(true, false)).expect("a Vulkan, Metal or DX12 adapter, software will do");
     device.treat_as_software(false)
 }
 
@@ -159,7 +160,7 @@ pub fn random_model(device: &Device, seed: u64) -> Gpu {
 /// Runs dispatches for `tokens` tokens, failing on any validation error, and reads `count` numbers of `result`.
 pub fn run(device: &Device, tokens: u32, dispatches: &[Dispatch], result: &wgpu::Buffer, count: usize) -> Vec<f32> {
     let mut encoder = device.encoder();
-    encode(&mut encoder, tokens, dispatches);
+    device.encode(&mut encoder, tokens, dispatches);
     device.queue.submit([encoder.finish()]);
     let bytes = pollster::block_on(device.read_buffer(result, count * 4)).expect("a result");
     bytemuck::pod_collect_to_vec(&bytes)

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use web_time::Instant;
 
-use super::device::{Device, Variant, encode};
+use super::device::{Device, Variant};
 use super::kernels::linear::{Columns, Input, Linear, Output};
 use super::self_test;
 use super::state::{Sequence, State};
@@ -127,7 +127,7 @@ impl Bench {
 
     async fn submit(&self, dispatches: &[super::device::Dispatch], times: usize, bytes: usize) -> Result<Vec<u8>> {
         let mut encoder = self.device.encoder();
-        encode(&mut encoder, 1, std::iter::repeat_n(dispatches, times).flatten());
+        self.device.encode(&mut encoder, 1, std::iter::repeat_n(dispatches, times).flatten());
         let staged = self.device.stage(&mut encoder, &self.y, bytes);
         self.device.read(self.device.submit(encoder, staged)).await
     }

@@ -8,6 +8,11 @@
 
 mod marks;
 
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use chrono::DateTime;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Rest, Serde};
 use minijinja::{Environment, Error as Fault, ErrorKind as FaultKind, UndefinedBehavior, Value as Item};
@@ -31,6 +36,16 @@ pub struct Jinja {
     /// `bos_token` and `eos_token`, where the model has them.
     specials: Map<String, Value>,
     controls: Controls,
+    clock: Option<Clock>,
+}
+
+/// Milliseconds that the clock on the wall is past 1970 began.
+pub type WallClock = Box<dyn Fn() -> i64>;
+
+/// What time it is, and what time it was when the prompt under way was begun: all of it is of one moment.
+struct Clock {
+    now: WallClock,
+    moment: Arc<AtomicI64>,
 }
 
 impl Jinja {
@@ -48,7 +63,18 @@ impl Jinja {
         let specials =
             specials.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token?.into()))).collect();
         environment.add_template_owned("chat_template", without_generation_tags(&carried.source)).map_err(fault)?;
-        Ok(Self { environment, specials, controls: Controls::new(carried.controls) })
+        Ok(Self { environment, specials, controls: Controls::new(carried.controls), clock: None })
+    }
+
+    /// Gives the template `strftime_now`. Without a clock it has none, and those that ask for it take a date of their own.
+    #[must_use]
+    pub fn with_clock(mut self, now: WallClock) -> Self {
+        let moment = Arc::new(AtomicI64::default());
+        let seen = moment.clone();
+        self.environment
+            .add_function("strftime_now", move |format: String| strftime(seen.load(Ordering::Relaxed), &format));
+        self.clock = Some(Clock { now, moment });
+        self
     }
 
     fn run(&self, messages: &Value, tools: &Value, settings: &Settings) -> Result<String> {
@@ -96,6 +122,9 @@ impl Render for Jinja {
         let tools = if settings.tools.is_empty() { Value::Null } else { Value::Array(settings.tools.clone()) };
         let messages = Value::Array(messages.iter().map(message_for_templates).collect());
         let marks = Marks::not_in(&messages, &tools)?;
+        if let Some(Clock { now, moment }) = &self.clock {
+            moment.store(now(), Ordering::Relaxed);
+        }
         let plain = self.say(&messages, &tools, settings, &marks)?;
         let marked_by = |mark: &dyn Fn(&str) -> String| -> Option<String> {
             let said = self.say(&marked(&messages, mark), &marked(&tools, mark), settings, &marks).ok()?;
@@ -143,7 +172,7 @@ fn without_generation_tags(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(at) = rest.find("{%") {
-        let Some(length) = rest[at..].find("%}") else { break };
+        let Some(length) = rest[at + 2..].find("%}").map(|end| end + 2) else { break };
         let tag = &rest[at..at + length];
         out.push_str(&rest[..at]);
         out.push_str(&match tag[2..].trim_matches(['-', '+', ' ', '\n', '\t']) {
@@ -180,6 +209,15 @@ fn tojson(
     };
     kwargs.assert_all_used()?;
     Ok(dumps_in(&value, &layout))
+}
+
+/// A moment as C's `strftime` writes it, in English.
+fn strftime(moment: i64, format: &str) -> std::result::Result<String, Fault> {
+    let wrong = || Fault::new(FaultKind::InvalidOperation, format!("strftime_now cannot write {format:?}"));
+    let time = DateTime::from_timestamp_millis(moment).ok_or_else(wrong)?.naive_utc();
+    let mut out = String::new();
+    write!(out, "{}", time.format(format)).map_err(|_| wrong())?;
+    Ok(out)
 }
 
 fn raise_exception(message: String) -> std::result::Result<Item, Fault> {

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Config, Naming, Pending, Runtime, SinkFactory, Weight, WeightSink, weight_of};
+use super::{Config, Naming, Pending, Runtime, SinkFactory, Turns, Weight, WeightSink, weight_of};
 use crate::error::{Error, Result};
-use crate::formats::{DType, Metadata, PlacedTensor, TensorInfo, gguf, safetensors};
+use crate::formats::{DType, Metadata, PlacedTensor, TensorInfo, gguf, safetensors, truncated};
 
 /// Loads one model: push the bytes of its file (or, with [`Loader::next_file`] in between, its files), then finish.
 ///
@@ -13,6 +13,8 @@ pub struct Loader {
     file: File,
     /// Whether the header of the current file has been checked.
     checked: bool,
+    /// Bytes of the current file, where they are known.
+    size: Option<u64>,
     /// Files complete before the current one, and files in all; 0 is unknown.
     files: (u32, u32),
     make_sink: Option<Box<SinkFactory>>,
@@ -38,8 +40,8 @@ pub struct Loaded {
     pub vocabulary: Vocabulary,
     /// The weights; [`WeightSink::finish`] makes the runtime.
     pub sink: Box<dyn WeightSink>,
-    /// The Jinja template a GGUF carries.
-    pub chat_template: Option<String>,
+    /// The chat template it brings; the tokens of a GGUF's turns are in its vocabulary.
+    pub turns: Turns,
 }
 
 /// A tokenizer as its file gives it.
@@ -98,7 +100,7 @@ impl Loader {
         let mut loader = Self::new(File::Safetensors(safetensors::Stream::new()), make_sink);
         let config = Config::from_json(config_json)?;
         loader.tokenizer_json = Some(tokenizer_json);
-        loader.begin(config, None, None)?;
+        loader.begin(config, None, Turns::default())?;
         Ok(loader)
     }
 
@@ -108,10 +110,20 @@ impl Loader {
         self
     }
 
+    /// Of a checkpoint of Hugging Face: how it talks.
+    #[must_use]
+    pub fn with_turns(mut self, turns: Turns) -> Self {
+        if let Some(model) = &mut self.model {
+            model.turns = turns;
+        }
+        self
+    }
+
     fn new(file: File, make_sink: Box<SinkFactory>) -> Self {
         Self {
             file,
             checked: false,
+            size: None,
             files: (0, 0),
             make_sink: Some(make_sink),
             metadata: None,
@@ -135,6 +147,11 @@ impl Loader {
     /// Files the model consists of, once a GGUF's header has said it.
     pub fn files_expected(&self) -> Option<u32> {
         Some(self.files.1).filter(|count| *count > 0)
+    }
+
+    /// So many bytes the current file has: a header that speaks of more is refused before memory is taken for it.
+    pub fn expect(&mut self, bytes: u64) {
+        self.size = Some(bytes);
     }
 
     /// Takes the next bytes of the current file.
@@ -173,6 +190,7 @@ impl Loader {
             File::Safetensors(stream) => *stream = safetensors::Stream::new(),
         }
         self.checked = false;
+        self.size = None;
         Ok(())
     }
 
@@ -230,7 +248,7 @@ impl Loader {
                     None => Some(vocabulary(&mut metadata, config.vocab)?),
                 };
                 let template = metadata.find_str("tokenizer.chat_template")?.map(Into::into);
-                self.begin(config, vocabulary, template)?;
+                self.begin(config, vocabulary, Turns { chat_template: template, ..Turns::default() })?;
             }
             if !known {
                 return Ok(());
@@ -240,6 +258,15 @@ impl Loader {
             File::Gguf(stream) => stream.tensors(),
             File::Safetensors(stream) => stream.tensors(),
         };
+        if let (Some(size), Some(last)) = (self.size, tensors.last())
+            && last.end() > size
+        {
+            return Err(truncated(format!(
+                "tensor {:?} ends at byte {}, the file at byte {size}",
+                last.info.name,
+                last.end()
+            )));
+        }
         let Some(model) = &self.model else {
             return Err(Error::internal("a file was accepted without a model"));
         };
@@ -259,13 +286,13 @@ impl Loader {
     }
 
     /// Makes the sink.
-    fn begin(&mut self, config: Config, vocabulary: Option<Vocabulary>, chat_template: Option<String>) -> Result<()> {
+    fn begin(&mut self, config: Config, vocabulary: Option<Vocabulary>, turns: Turns) -> Result<()> {
         let vocabulary = vocabulary
             .or_else(|| self.tokenizer_json.take().map(Vocabulary::TokenizerJson))
             .ok_or_else(|| Error::internal("a model without a vocabulary"))?;
         let make_sink = self.make_sink.take().ok_or_else(|| Error::internal("the sink was made before"))?;
         let sink = make_sink(&config)?;
-        self.model = Some(Loaded { config, vocabulary, sink, chat_template });
+        self.model = Some(Loaded { config, vocabulary, sink, turns });
         Ok(())
     }
 

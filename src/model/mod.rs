@@ -5,11 +5,13 @@ mod loading;
 mod names;
 mod rope;
 mod runtime;
+mod turns;
 
 pub use config::Config;
 pub use loading::{Discard, Loaded, Loader, Vocabulary};
 pub use names::{Naming, Weight, weight_of};
 pub use rope::{Pairing, Rope, Scaling};
 pub use runtime::{DecodePlan, Pending, Runtime, RuntimeInfo, SequenceId, SinkFactory, WeightSink};
+pub use turns::Turns;
 
 pub use crate::sampling::Sampling;

@@ -96,6 +96,13 @@ pub trait Runtime {
     /// Forgets everything from position `length` on, and ends a running decode. A `length` beyond what is cached
     /// (the last drawn token is not) is cut to it: read [`Runtime::length`] afterwards.
     fn truncate(&mut self, sequence: SequenceId, length: usize) -> Result<()>;
+
+    /// Milliseconds that the device, by its own clock, has worked for a sequence since this was last asked; of a step of
+    /// several sequences each has an equal part, and what it drew beyond the end of a reply counts as far as it was read. None
+    /// where the device has no clock, or was opened without.
+    fn device_ms(&mut self, _sequence: SequenceId) -> Option<f64> {
+        None
+    }
 }
 
 /// Takes a model's weights as they arrive and becomes its runtime.

@@ -117,10 +117,11 @@ impl Engine {
 
     /// Brings a loaded model onto its device and puts the engine together.
     pub async fn load(loaded: Loaded, clock: Clock) -> Result<Self> {
-        let Loaded { config, vocabulary, sink, chat_template, .. } = loaded;
+        let Loaded { config, vocabulary, sink, turns } = loaded;
         let tokenizer = tokenizer_of(&vocabulary)?;
+        let id = |token: &Option<String>| tokenizer.added_id(token.as_deref()?);
         let (eos, bos, ends, add_bos) = match &vocabulary {
-            Vocabulary::TokenizerJson(_) => (None, None, Vec::new(), false),
+            Vocabulary::TokenizerJson(_) => (id(&turns.eos), id(&turns.bos), Vec::new(), turns.add_bos),
             Vocabulary::Gguf { eos, bos, ends, add_bos, .. } => (*eos, *bos, ends.clone(), *add_bos),
         };
         // The lists are in the tokenizer now, and the device may need the room.
@@ -133,7 +134,7 @@ impl Engine {
             }
         }
         engine.bos = bos.filter(|_| add_bos);
-        if let Some(source) = chat_template {
+        if let Some(source) = turns.chat_template {
             let text = |id: Option<u32>| Some(engine.tokenizer.decode(&[id?]));
             let controls = engine.tokenizer.added_tokens().into_iter().map(|(content, _)| content).collect();
             let carried = Carried { source, bos_token: text(bos), eos_token: text(eos), controls };
@@ -323,6 +324,8 @@ impl Engine {
             }
         };
         self.replies = self.replies.wrapping_add(1);
+        // What the device did before this call is not this reply's.
+        self.runtime.device_ms(self.pool.slot(slot).id);
         let room = self.runtime.info().context_length - tokens.len();
         Ok(Reply {
             slot,

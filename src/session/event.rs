@@ -156,4 +156,19 @@ pub struct Timings {
     pub decode_tokens_per_second: f64,
     /// From the call to the end.
     pub total_ms: f64,
+    /// What the GPU's own clock says, where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuTimings>,
+}
+
+/// How long a GPU itself has worked for a reply: without the way to it and back, and without waiting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GpuTimings {
+    /// Reading the prompt.
+    pub prefill_ms: f64,
+    /// Everything after it; of steps that several replies share, an equal part.
+    pub decode_ms: f64,
+    /// The same by drawn tokens; 0 where there is none.
+    pub decode_ms_per_token: f64,
 }

@@ -15,6 +15,6 @@ mod structure;
 mod warm;
 
 pub use engine::{Clock, Engine, tokenizer_of};
-pub use event::{Event, FinishReason, ReplyResult, Timings, TokenLogprob, TokenLogprobs, Usage};
+pub use event::{Event, FinishReason, GpuTimings, ReplyResult, Timings, TokenLogprob, TokenLogprobs, Usage};
 pub use info::ModelInfo;
 pub use reply::Reply;

@@ -1,6 +1,6 @@
 //! One reply in the making: its tokens, what they said so far, and what ends it. The engine moves it on.
 
-use super::event::{Event, FinishReason, ReplyResult, Timings, TokenLogprob, TokenLogprobs, Usage};
+use super::event::{Event, FinishReason, GpuTimings, ReplyResult, Timings, TokenLogprob, TokenLogprobs, Usage};
 use super::loops::LoopGuard;
 use super::saved::Origin;
 use super::stop::StopFilter;
@@ -54,6 +54,8 @@ pub(super) struct Times {
     pub(super) last_token: f64,
     /// Tokens the device drew.
     pub(super) drawn: usize,
+    /// By the device's clock, if it tells: spent reading the prompt, and on all after it.
+    pub(super) device: Option<[f64; 2]>,
 }
 
 impl Times {
@@ -62,6 +64,13 @@ impl Times {
         self.first_token.get_or_insert(now);
         self.last_token = now;
         self.drawn += 1;
+    }
+
+    /// The device has worked so long, if it tells.
+    pub(super) fn note_device(&mut self, milliseconds: Option<f64>, decoding: bool) {
+        if let Some(milliseconds) = milliseconds {
+            self.device.get_or_insert_default()[usize::from(decoding)] += milliseconds;
+        }
     }
 }
 
@@ -334,6 +343,11 @@ impl Reply {
             decode_tokens_per_second: first
                 .map_or(0.0, |first| per_second(times.drawn.saturating_sub(1), times.last_token - first)),
             total_ms: now - times.start,
+            gpu: times.device.map(|[prefill_ms, decode_ms]| GpuTimings {
+                prefill_ms,
+                decode_ms,
+                decode_ms_per_token: decode_ms / times.drawn.max(1) as f64,
+            }),
         }
     }
 }

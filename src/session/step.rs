@@ -23,9 +23,16 @@ impl Engine {
         }
     }
 
+    /// What the device has worked for a reply since this was last noted.
+    fn note_device(&mut self, reply: &mut Reply, decoding: bool) {
+        let worked = self.runtime.device_ms(self.pool.slot(reply.slot).id);
+        reply.times.note_device(worked, decoding);
+    }
+
     async fn advance_prefill(&mut self, reply: &mut Reply, events: &mut Vec<Event>) -> Result<()> {
         let before = (self.clock)();
         let processed = self.read_chunk(reply.slot, &reply.tokens).await?;
+        self.note_device(reply, reply.times.drawn > 0);
         if reply.times.drawn == 0 {
             reply.times.prefill += (self.clock)() - before;
             let (total, cached) = (reply.prompt_tokens, reply.cached_tokens);
@@ -61,13 +68,16 @@ impl Engine {
         let sequence = slot.id;
         let id = if reply.top_logprobs.is_some() {
             let logits = self.runtime.logits(sequence).await?;
+            self.note_device(reply, true);
             reply.draw(&self.tokenizer, &self.eos, &logits)?
         } else {
             if reply.phase == Phase::Prefill {
                 self.start_decode(reply)?;
             }
             let allowed = reply.allowed()?.cloned().unwrap_or_default();
-            match self.runtime.next_among(sequence, &allowed.0).await?.first() {
+            let drawn = self.runtime.next_among(sequence, &allowed.0).await?;
+            self.note_device(reply, true);
+            match drawn.first() {
                 Some(&id) => id,
                 None => return self.end(reply, FinishReason::Length, events),
             }
@@ -111,6 +121,7 @@ impl Engine {
             return self.draw_one(reply, events).await;
         }
         let drawn = self.runtime.next(self.pool.slot(reply.slot).id).await?;
+        self.note_device(reply, true);
         if drawn.is_empty() {
             return self.end(reply, FinishReason::Length, events);
         }

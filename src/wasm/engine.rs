@@ -47,12 +47,15 @@ pub struct Wanted<'a> {
     pub context_length: Option<usize>,
     /// Keys and values in 8 bits, where the device can.
     pub q8_cache: bool,
+    /// The device's own times, where it has a clock.
+    pub timestamps: bool,
 }
 
 #[wasm_bindgen]
 impl Loader {
     /// Takes the device and says what will come: `{ format: 'gguf' | 'safetensors', contextLength?, kvCache?, insist,
-    /// kernels?, variant?, configJson?, tokenizerJson? }`, the last two with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`.
+    /// gpuTimestamps?, kernels?, variant?, configJson?, tokenizerJson?, tokenizerConfigJson?, chatTemplate? }`, the last four
+    /// with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`.
     pub async fn open(options: JsValue) -> JsResult<Loader> {
         let tokenizer = js_sys::Reflect::get(&options, &"tokenizerJson".into())?;
         let tokenizer = tokenizer.dyn_ref::<js_sys::Uint8Array>().map(js_sys::Uint8Array::to_vec);
@@ -68,6 +71,11 @@ impl Loader {
     #[wasm_bindgen(getter)]
     pub fn variant(&self) -> Option<String> {
         self.variant.clone()
+    }
+
+    /// So many bytes the current file has, where that is known.
+    pub fn expect(&mut self, bytes: f64) {
+        self.loader.expect(bytes as u64);
     }
 
     /// The next bytes of the current file.
@@ -104,6 +112,7 @@ async fn open(options: &Value, tokenizer: Option<Vec<u8>>) -> Result<(model::Loa
         variant,
         context_length,
         q8_cache: options["kvCache"] == "q8",
+        timestamps: options["gpuTimestamps"] == true,
     };
     let (make_sink, variant) = device::open(wanted).await?;
     let loader = match options["format"].as_str() {
@@ -117,7 +126,9 @@ async fn open(options: &Value, tokenizer: Option<Vec<u8>>) -> Result<(model::Loa
         Some("safetensors") => {
             let config = options["configJson"].as_str().ok_or_else(|| Error::invalid("safetensors need configJson"))?;
             let tokenizer = tokenizer.ok_or_else(|| Error::invalid("safetensors need tokenizerJson"))?;
-            model::Loader::safetensors(config.as_bytes(), tokenizer, make_sink)?
+            let (beside, template) = (options["tokenizerConfigJson"].as_str(), options["chatTemplate"].as_str());
+            let turns = model::Turns::read(beside.map(str::as_bytes), template.map(str::to_owned))?;
+            model::Loader::safetensors(config.as_bytes(), tokenizer, make_sink)?.with_turns(turns)
         }
         _ => return Err(Error::invalid(format!("format must be 'gguf' or 'safetensors', got {}", options["format"]))),
     };

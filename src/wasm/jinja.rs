@@ -1,5 +1,6 @@
 //! The edge of the Jinja build: the chat template of a model whose engine is in another WebAssembly module.
 
+use js_sys::Date;
 use serde_json::Value;
 use wasm_bindgen::prelude::*;
 
@@ -21,13 +22,19 @@ impl ChatTemplate {
     #[wasm_bindgen(constructor)]
     pub fn new(carried: &str) -> JsResult<ChatTemplate> {
         let carried = serde_json::from_str(carried).map_err(|error| thrown(Error::internal(error.to_string())))?;
-        Ok(Self { jinja: Jinja::new(carried).map_err(thrown)? })
+        Ok(Self { jinja: Jinja::new(carried).map_err(thrown)?.with_clock(Box::new(wall_clock)) })
     }
 
     /// The prompt of `{ messages, settings }` as `{ pieces, start }`, both as JSON text.
     pub fn prompt(&self, conversation: &str) -> JsResult<String> {
         self.render(conversation).map_err(thrown)
     }
+}
+
+/// The browser's time where it is.
+fn wall_clock() -> i64 {
+    let now = Date::new_0();
+    (now.get_time() - now.get_timezone_offset() * 60_000.0) as i64
 }
 
 impl ChatTemplate {

@@ -53,6 +53,25 @@ for (const device of ['cpu', 'webgpu']) {
       assert.deepEqual(order, ['prefill', 'thinking', 'content', 'done']);
     });
 
+    test('a GPU that is asked tells how long it has worked, and says the same', async () => {
+      const { plain, timed, clock } = await page.evaluate(async ([device, messages]) => {
+        const timing = await qwen3.loadModel('/scripted.gguf', { device, gpuTimestamps: true });
+        const options = { seed: 5, temperature: 2 };
+        const [plain, timed] = [await model.chat(messages, options), await timing.chat(messages, options)];
+        await timing.unload();
+        return { plain, timed, clock: (await qwen3.diagnose()).gpuTimestamps };
+      }, [device, USER]);
+      for (const said of ['thinking', 'content', 'seed']) assert.deepEqual(timed[said], plain[said]);
+      assert.equal(plain.timings.gpu, undefined);
+      if (device === 'cpu') return assert.equal(timed.timings.gpu, undefined);
+      assert.equal(clock, 'available');
+      const times = timed.timings.gpu;
+      assert.deepEqual(Object.keys(times).sort(), ['decodeMs', 'decodeMsPerToken', 'prefillMs']);
+      // A browser may round a short time to nothing.
+      for (const [name, time] of Object.entries(times)) assert.ok(Number.isFinite(time) && time >= 0, `${name}: ${time}`);
+      assert.ok(Math.abs(times.decodeMsPerToken * timed.usage.completionTokens - times.decodeMs) < 1e-6 * (times.decodeMs + 1));
+    });
+
     test('replies that run at the same time are what each is alone', async () => {
       const { alone, together, order } = await page.evaluate(async (messages) => {
         const numbers = [0, 1, 2];

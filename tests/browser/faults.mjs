@@ -56,6 +56,7 @@ export function fileOf(bytes) {
  * - `ignoreRange`: the whole file whatever was asked for
  * - `plain`: tells no size and no range, as other hosts may
  * - `file`, `etag`: another version of the file
+ * - `lastModified`: a server that tells versions apart by this date and not by an `ETag`
  * - `redirect: path`: the file is there
  * - `restart`: the server ends with all its connections, and is back after a moment
  *
@@ -76,7 +77,8 @@ export function faulty(file, faults = () => undefined) {
       return void response.writeHead(fault.status, fault.retryAfter === undefined ? {} : { 'Retry-After': fault.retryAfter }).end('busy');
     }
     const source = fault.file ?? file;
-    const headers = { 'Content-Type': 'application/octet-stream', ETag: fault.etag ?? '"v1"' };
+    const mark = fault.lastModified === undefined ? { ETag: fault.etag ?? '"v1"' } : { 'Last-Modified': fault.lastModified };
+    const headers = { 'Content-Type': 'application/octet-stream', ...mark };
     const changed = request.headers['if-range'] !== undefined && request.headers['if-range'] !== headers.ETag;
     const partial = asked.ranged && fault.ignoreRange !== true && !changed;
     if (partial && asked.from >= source.size) return void response.writeHead(416, { 'Content-Range': `bytes */${source.size}` }).end();
@@ -98,8 +100,9 @@ export function faulty(file, faults = () => undefined) {
       if (fault.slow !== undefined) await new Promise((resolve) => setTimeout(resolve, fault.slow));
       if (!response.write(bytes)) await Promise.race([once(response, 'drain'), closed]);
     }
-    if (fault.cut !== undefined) setTimeout(() => response.destroy(), 20);
-    else if (fault.stall === undefined) response.end();
+    // After the last byte nothing is left to fail: the browser sends its next request, for whatever it may be, on the same connection.
+    if (stop === to) response.end();
+    else if (fault.cut !== undefined) setTimeout(() => response.destroy(), 20);
   };
   return Object.assign(route, { served });
 }

@@ -126,6 +126,20 @@ describe('what is kept', () => {
     assert.equal(bench.server.requests.filter((path) => path.startsWith(folder)).length, before);
   });
 
+  test('an index of shards names files of its folder and nothing else', async () => {
+    for (const name of ['https://elsewhere.example/a.safetensors', '//elsewhere.example/a.safetensors', '../a.safetensors', 'b\\a.safetensors', '']) {
+      const index = JSON.stringify({ weight_map: { 'model.norm.weight': name } });
+      bench.server.routes.set('/escape/model.safetensors.index.json', (_, response) => response.writeHead(200, { 'Content-Length': index.length }).end(index));
+      const error = await page.evaluate(() => attempt(() => load('/escape/')));
+      assert.equal(error.code, 'malformed-file', name);
+      assert.match(error.message, /which is no file of its folder/);
+    }
+    const torn = '{"weight_map":';
+    bench.server.routes.set('/escape/model.safetensors.index.json', (_, response) => response.writeHead(200, { 'Content-Length': torn.length }).end(torn));
+    const error = await page.evaluate(() => attempt(() => load('/escape/')));
+    assert.deepEqual([error.code, error.message], ['malformed-file', 'model.safetensors.index.json is not JSON']);
+  });
+
   test('a pinned hash is checked, and what matched counts as verified', async () => {
     const { stored, mismatch, left } = await page.evaluate(async (sha256) => {
       await (await load({ urls: ['/scripted.gguf'], sha256 }, { cache: 'indexeddb' })).unload();
@@ -175,6 +189,25 @@ describe('a load that is given up', () => {
     assert.equal(failure.early.code, 'aborted');
     assert.equal(failure.next, ANSWER);
   });
+
+  for (const part of ['worker.js', 'engine-cpu.wasm']) {
+    test(`a signal ends a load whose ${part} never comes, and the next load works`, async () => {
+      const asked = new Promise((resolve) => bench.server.routes.set(`/pkg/${part}`, (_, response) => resolve(response)));
+      await page.evaluate(() => {
+        globalThis.controller = new AbortController();
+        globalThis.given = attempt(() => load('/scripted.gguf', { cache: 'indexeddb', signal: controller.signal }));
+      });
+      const held = await asked;
+      bench.server.routes.delete(`/pkg/${part}`);
+      const given = await page.evaluate(() => {
+        controller.abort();
+        return globalThis.given;
+      });
+      held.destroy();
+      assert.equal(given.code, 'aborted', JSON.stringify(given));
+      assert.equal(await page.evaluate(async () => answer(await load('/scripted.gguf', { cache: 'indexeddb' }))), ANSWER);
+    });
+  }
 });
 
 describe('bad input', () => {

@@ -35,6 +35,7 @@ const LOAD = {
   device: [['"gpu"', '1'], /'auto' or 'webgpu' or 'cpu'/],
   kernels: [['"fast"'], /'auto' or/],
   kvCache: [['"f16"'], /'auto' or/],
+  gpuTimestamps: [['1', '"on"'], /true or false/],
   contextLength: [['0', '1.5', '"4k"'], /at least 1/],
   onProgress: [['5'], /function/],
   signal: [['{}'], /AbortSignal/],
@@ -128,5 +129,6 @@ test('diagnose says what a bug report needs', async () => {
   assert.equal(found.worker, true);
   assert.ok(found.cpuCores >= 1 && found.storage.quotaBytes > 0 && typeof found.storage.persisted === 'boolean');
   assert.equal(typeof found.webgpu, 'boolean');
+  assert.equal(found.gpuTimestamps, 'unavailable: there is no WebGPU adapter');
   assert.deepEqual(JSON.parse(JSON.stringify(found)), found, 'plain data');
 });

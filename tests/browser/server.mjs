@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
+import { pipeline } from 'node:stream';
 
 const TYPES = {
   '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css', '.json': 'application/json',
@@ -58,7 +59,8 @@ export async function sendFile(request, response, path) {
   if (range !== undefined) headers['Content-Range'] = `bytes ${from}-${to - 1}/${size}`;
   response.writeHead(range === undefined ? 200 : 206, { ...headers, 'Content-Length': to - from });
   if (request.method === 'HEAD' || from === to) return void response.end();
-  createReadStream(path, { start: from, end: to - 1 }).pipe(response);
+  // One who goes away in the middle is no failure.
+  pipeline(createReadStream(path, { start: from, end: to - 1 }), response, () => undefined);
 }
 
 /** The bytes of a file of that size that are asked for, `to` excluded; nothing if the whole file is. */

@@ -12,7 +12,9 @@ demo.server.routes.set('/SmolLM2-135M-Instruct.gguf', (request, response) => voi
 const page = await demo.open('?model=/none.gguf');
 page.setDefaultTimeout(3_600_000);
 await page.evaluate((maxTokens) => {
-  localStorage.setItem('qwen3-web-settings', JSON.stringify({ maxTokens, preset: 'precise', contextLength: 1024 }));
+  // The likeliest tokens: at a temperature so small a model speaks French to some seeds, on every device.
+  const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, presencePenalty: 0 };
+  localStorage.setItem('qwen3-web-settings', JSON.stringify({ maxTokens, preset: 'custom', sampling, contextLength: 1024 }));
 }, Number(maxTokens));
 await page.goto(`${demo.server.url}/sub/path/?model=/SmolLM2-135M-Instruct.gguf&device=${device}`);
 await page.evaluate(() => window.qwen3Demo.ready);

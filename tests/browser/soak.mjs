@@ -7,7 +7,8 @@ import { ANSWER, SCRIPT, start } from './bench.mjs';
 import { faulty, fileOf, random } from './faults.mjs';
 import { scriptedModel } from './scripted.mjs';
 
-const MODEL = fileOf(scriptedModel({ ...SCRIPT, unused: 9_000 }));
+/** Five chunks: enough for threads of their own to read them. */
+const MODEL = fileOf(scriptedModel({ ...SCRIPT, unused: 18_000 }));
 const CHUNK = 4 * 1024 * 1024;
 /** What a load may end with when the network or the store gave it no chance. */
 const EXPECTED = ['download-failed', 'integrity-mismatch', 'aborted'];
@@ -85,7 +86,7 @@ async function settle(page, bench, next, run, hurt) {
   assert.deepEqual(damaged.filter(({ from }) => !hurt.has(from)), [], `run ${run} has left a damaged chunk`);
   const hurting = next() < 0.4;
   if (hurting) {
-    const chunk = Math.floor(next() * 3);
+    const chunk = Math.floor(next() * 5);
     hurt.add(chunk * CHUNK);
     await page.evaluate(([name, chunk, place]) => new Promise((resolve) => {
       const open = indexedDB.open('qwen3-web');

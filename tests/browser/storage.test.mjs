@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { ANSWER, SCRIPT, start } from './bench.mjs';
+import { ROOT } from './chromium.mjs';
 import { faulty, fileOf, noise } from './faults.mjs';
 import { scriptedModel } from './scripted.mjs';
+import { sendFile } from './server.mjs';
 
 const CHUNK = 4 * 1024 * 1024;
 const MB = 1_000_000;
@@ -23,6 +25,11 @@ after(() => bench.stop());
 beforeEach(() => page.evaluate(async () => {
   for (const { name } of await qwen3.listModels()) await qwen3.deleteModel(name);
 }));
+
+/** What opens when a test says so. */
+class Gate {
+  opened = new Promise((resolve) => { this.open = resolve; });
+}
 
 /** A page with what these tests do most. */
 async function tab(from = bench) {
@@ -112,6 +119,44 @@ describe('damage', () => {
       assert.match(failure.hint, /listModels/);
     }
   });
+});
+
+describe('threads that read what is stored', () => {
+  /** Seven chunks: enough for such threads to be started. */
+  const LARGE = fileOf(scriptedModel({ ...SCRIPT, unused: 25_000 }));
+  const worker = (request, response) => sendFile(request, response, `${ROOT}pkg/worker.js`);
+
+  for (const [what, reader] of [
+    ['come are given the work', worker],
+    ['cannot be started are done without', (_, response) => response.writeHead(404).end()],
+    ['never come are not waited for', () => undefined],
+  ]) {
+    test(`those that ${what}, and a damaged chunk is found and fetched again`, async (t) => {
+      const served = serve(undefined, LARGE);
+      await page.evaluate(() => qwen3.downloadModel('/model.gguf'));
+      await page.evaluate((name) => flip(name, 5), nameOf());
+      const { routes } = bench.server;
+      t.after(() => ['worker.js', 'engine-cpu.wasm'].forEach((file) => routes.delete(`/pkg/${file}`)));
+      const asked = [];
+      const started = new Gate();
+      routes.set('/pkg/worker.js', (request, response) => {
+        asked.push(response);
+        // The engine's thread and its two readers.
+        if (asked.length === 3) started.open();
+        return (asked.length === 1 ? worker : reader)(request, response);
+      });
+      routes.set('/pkg/engine-cpu.wasm', async (request, response) => {
+        await started.opened;
+        // By now they are most likely ready, and would read the damaged chunk.
+        await new Promise((resolve) => setTimeout(resolve, 1_000));
+        await sendFile(request, response, `${ROOT}pkg/engine-cpu.wasm`);
+      });
+      assert.equal(await page.evaluate(() => answer('/model.gguf')), ANSWER);
+      assert.equal(served.bytes, LARGE.size + CHUNK);
+      assert.equal(asked.length, 3);
+      for (const response of asked) response.destroy();
+    });
+  }
 });
 
 describe('a crash', () => {
@@ -216,11 +261,6 @@ describe('versions of the store', () => {
   });
 });
 
-/** What opens when a test says so. */
-class Gate {
-  opened = new Promise((resolve) => { this.open = resolve; });
-}
-
 describe('many tabs', () => {
   for (const count of [2, 4]) {
     test(`${count} tabs that want the same model fetch it once, and all show how far it is`, async () => {
@@ -319,6 +359,55 @@ describe('room', () => {
     assert.equal(served.requests.length, 0);
     assert.equal(flight.fits, false);
     assert.deepEqual(flight.toDelete, [`${full.server.url}/small.gguf`]);
+  });
+
+  test('preflight tells what is stored, what is still to come and what is free, and names the least recently used that would make room', async () => {
+    const paths = ['/first.gguf', '/second.gguf', '/third.gguf'];
+    for (const path of paths) bench.server.routes.set(path, faulty(MODEL));
+    const size = 1e9;
+    const free = [0, 1, MODEL.size, MODEL.size + 1].map((lacking) => size - lacking);
+    const { whole, flights, usage } = await page.evaluate(async ([paths, size, free]) => {
+      for (const path of paths) await qwen3.downloadModel(path);
+      // A load counts as use.
+      await answer('/first.gguf');
+      const usage = await qwen3.storageUsage();
+      const { estimate } = navigator.storage;
+      const room = async (free) => {
+        navigator.storage.estimate = async () => ({ usage: usage.usedBytes, quota: usage.usedBytes + free });
+        return qwen3.preflight({ urls: ['/model.gguf'], sizeBytes: size });
+      };
+      const flights = [];
+      for (const bytes of free) flights.push(await room(bytes));
+      navigator.storage.estimate = estimate;
+      return { whole: await qwen3.preflight('/second.gguf'), flights, usage };
+    }, [paths, size, free]);
+    const [, second, third] = paths.map((path) => bench.server.url + path);
+    assert.deepEqual([whole.fits, whole.storedBytes, whole.downloadBytes], [true, MODEL.size, 0]);
+    assert.ok(whole.freeBytes > 0 && whole.freeBytes <= usage.quotaBytes);
+    assert.deepEqual(flights.map(({ freeBytes, downloadBytes }) => [freeBytes, downloadBytes]), free.map((bytes) => [bytes, size]));
+    assert.deepEqual(flights.map(({ fits }) => fits), [true, false, false, false]);
+    assert.deepEqual(flights.map(({ toDelete }) => toDelete), [[], [second], [second], [second, third]]);
+    assert.deepEqual(flights[3].reasons, [`${size} bytes are to be stored, and the browser has ${free[3]} left for this site`]);
+  });
+
+  test('the browser is asked once to keep what a download stores, and not for what is not stored', async () => {
+    serve();
+    const fresh = await tab();
+    const asked = await fresh.evaluate(async () => {
+      let asked = 0;
+      navigator.storage.persist = async () => { asked += 1; return false; };
+      const counts = [];
+      await answer('/model.gguf', { cache: 'none' });
+      counts.push(asked);
+      await qwen3.downloadModel('/model.gguf');
+      counts.push(asked);
+      await answer('/model.gguf');
+      await qwen3.downloadModel({ urls: ['/scripted.gguf'] });
+      counts.push(asked);
+      return counts;
+    });
+    assert.deepEqual(asked, [0, 1, 1]);
+    await fresh.close();
   });
 
   test('a disk that fills up half way keeps what is stored, and with another model deleted the download goes on from there', async (t) => {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ANSWER, SCRIPT, start } from './bench.mjs';
+import { ROOT } from './chromium.mjs';
 import { scriptedModel } from './scripted.mjs';
 
 const TEMPLATE = `{%- for message in messages -%}
@@ -11,6 +12,9 @@ const TEMPLATE = `{%- for message in messages -%}
 {%- endfor -%}
 {%- if tools %}{{ tools | tojson }}{% endif -%}
 {%- if add_generation_prompt %}{{ '<|im_start|>[ASSISTANT]\\n' + ('' if enable_thinking else '<think>\\n\\n</think>\\n\\n') }}{% endif -%}`;
+/** The beginning of Llama 3's, which asks for the date. */
+const DATED = `{%- if strftime_now is defined %}{% set date = strftime_now('%d %b %Y') %}{% else %}{% set date = '26 Jul 2024' %}{% endif -%}
+{{ bos_token }}<|im_start|>Today: {{ date }}{% for message in messages %}[{{ message.role }}] {{ message.content }}{{ eos_token }}{% endfor %}`;
 const MODELS = {
   '/own.gguf': scriptedModel({ ...SCRIPT, template: TEMPLATE }),
   '/broken.gguf': scriptedModel({ ...SCRIPT, template: '{% for %}' }),
@@ -22,7 +26,7 @@ for (const device of ['cpu', 'webgpu']) {
     let page;
     const fetched = () => bench.server.requests.filter((path) => path.startsWith('/pkg/jinja'));
     before(async () => {
-      bench = await start({ webgpu: device === 'webgpu' });
+      bench = await start({ webgpu: device === 'webgpu', mounts: { '/llama/': `${ROOT}tests/fixtures/checkpoints/bands/` } });
       for (const [path, model] of Object.entries(MODELS)) {
         bench.server.routes.set(path, (_, response) => response.writeHead(200, { 'Content-Length': model.length }).end(model));
       }
@@ -65,6 +69,30 @@ for (const device of ['cpu', 'webgpu']) {
       const [forged, plain] = await page.evaluate(() => Promise.all(['<|im_end|>', '<_im_end_>'].map((content) => model.countTokens([{ role: 'user', content }]))));
       // Every byte of text is a token of this vocabulary.
       assert.equal(forged, plain);
+    });
+
+    test('a folder of safetensors speaks by the template beside its weights, and from the store again', async () => {
+      const serve = (name, text) => bench.server.routes.set(`/llama/${name}`, (_, response) => response.writeHead(200, { 'Content-Length': Buffer.byteLength(text) }).end(text));
+      serve('tokenizer_config.json', JSON.stringify({ chat_template: DATED, bos_token: { content: '<|endoftext|>' }, eos_token: '<|im_end|>' }));
+      const prompt = () => page.evaluate(async (device) => {
+        const date = (now = new Date()) => `${String(now.getDate()).padStart(2, '0')} ${now.toLocaleString('en-US', { month: 'short' })} ${now.getFullYear()}`;
+        const other = await qwen3.loadModel('/llama/', { device });
+        const before = date();
+        const prompt = await other.applyChatTemplate([{ role: 'user', content: 'Hi' }]);
+        await other.unload();
+        return { prompt, dates: [before, date()] };
+      }, device);
+      const { prompt: first, dates } = await prompt();
+      const said = dates.map((date) => `<|endoftext|><|im_start|>Today: ${date}[user] Hi<|im_end|>`);
+      assert.ok(said.includes(first), `${first} is none of ${said.join(' and ')}`);
+      const asked = bench.server.requests.length;
+      assert.match((await prompt()).prompt, /Today: .*\[user\] Hi/);
+      assert.deepEqual(bench.server.requests.slice(asked).filter((path) => path.startsWith('/llama/')), []);
+
+      // A file of its own counts more.
+      await page.evaluate(() => qwen3.deleteModel(new URL('/llama/', location.href).href));
+      serve('chat_template.jinja', '{% for message in messages %}{{ message.content }}!{% endfor %}');
+      assert.equal((await prompt()).prompt, 'Hi!');
     });
 
     test('what it refuses and what cannot be run are told apart', async () => {

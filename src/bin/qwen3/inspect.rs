@@ -77,7 +77,7 @@ fn as_json(source: &Source, loaded: &Loaded, tensors: &[TensorInfo]) -> serde_js
         "ropeTheta": config.rope.theta,
         "tiedHead": config.tied,
         "tokenizer": vocabulary,
-        "chatTemplate": loaded.chat_template.is_some(),
+        "chatTemplate": loaded.turns.chat_template.is_some(),
         "types": types,
         "tensors": tensors.iter().map(|tensor| json!({
             "name": tensor.name, "type": tensor.dtype.name(), "shape": tensor.shape, "bytes": tensor.bytes(),
@@ -107,7 +107,7 @@ fn print(source: &Source, loaded: &Loaded, tensors: &[TensorInfo]) -> Result<()>
         ("context", config.max_context.to_string()),
         ("head", head.into()),
         ("tokenizer", tokenizer),
-        ("template", if loaded.chat_template.is_some() { "in the file" } else { "none in the file" }.into()),
+        ("template", if loaded.turns.chat_template.is_some() { "its own" } else { "none" }.into()),
     ];
     let write = || -> std::io::Result<()> {
         for (name, value) in lines {

@@ -57,6 +57,18 @@ struct Model {
     /// Positions of KV cache.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     context_length: Option<u32>,
+    /// How a GPU keeps keys and values: by default in 16 bits, or in 32 where that is little.
+    #[arg(long)]
+    kv_cache: Option<KvCache>,
+    /// Tell in a reply's timings how long the GPU has worked by its own clock, where it has one.
+    #[arg(long)]
+    gpu_timestamps: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KvCache {
+    /// 8 bits.
+    Q8,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -78,8 +90,8 @@ impl Model {
     fn gpu(&self) -> Result<Option<gpu::Device>> {
         match self.device {
             Some(DeviceName::Cpu) => Ok(None),
-            Some(DeviceName::Gpu) => block_on(open(true)).map(Some),
-            None => Ok(block_on(open(false))
+            Some(DeviceName::Gpu) => block_on(open(true, self.gpu_timestamps)).map(Some),
+            None => Ok(block_on(open(false, self.gpu_timestamps))
                 .inspect_err(|error| eprintln!("note: on the CPU, because {}", error.message))
                 .ok()),
         }
@@ -89,8 +101,15 @@ impl Model {
     fn sink(&self, device: Option<gpu::Device>, needed: usize) -> Box<SinkFactory> {
         let asked = self.context_length.map(|length| length as usize);
         let context = move |max_context: usize| asked.unwrap_or(needed.min(max_context));
+        let kv_cache = self.kv_cache;
         Box::new(move |config| match device {
-            Some(device) => Ok(Box::new(gpu::Sink::new(&device, config, context(config.max_context))?)),
+            Some(device) => {
+                let sink = gpu::Sink::new(&device, config, context(config.max_context))?;
+                Ok(Box::new(match kv_cache {
+                    Some(KvCache::Q8) => sink.with_kv_precision(gpu::Precision::Q8),
+                    None => sink,
+                }))
+            }
             None => Ok(Box::new(cpu::Sink::new(config, context(config.max_context))?)),
         })
     }
@@ -101,7 +120,8 @@ impl Model {
         let clock = Box::new(move || begun.elapsed().as_secs_f64() * 1000.0);
         let mut engine = block_on(Engine::load(self.load(DEFAULT_CONTEXT)?, clock))?;
         if let Some(carried) = engine.needs_template() {
-            let template = Jinja::new(carried.clone())?;
+            let wall_clock = || chrono::Local::now().naive_local().and_utc().timestamp_millis();
+            let template = Jinja::new(carried.clone())?.with_clock(Box::new(wall_clock));
             engine.set_template(Box::new(template));
         }
         Ok(engine)
@@ -109,8 +129,8 @@ impl Model {
 }
 
 /// A device that computes right, and as fast as it can.
-async fn open(accept_software: bool) -> Result<gpu::Device> {
-    gpu::tuned(gpu::Device::open(accept_software).await?, None).await
+async fn open(accept_software: bool, timestamps: bool) -> Result<gpu::Device> {
+    gpu::tuned(gpu::Device::open(accept_software, timestamps).await?, None).await
 }
 
 /// What a file operation failed with.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use qwen3_web::error::{Error, Result};
 use qwen3_web::formats::catalogue;
-use qwen3_web::model::{Loaded, Loader, SinkFactory};
+use qwen3_web::model::{Loaded, Loader, SinkFactory, Turns};
 
 use super::io_error;
 
@@ -24,6 +24,10 @@ pub enum Source {
         config: PathBuf,
         /// `tokenizer.json`.
         tokenizer: PathBuf,
+        /// `tokenizer_config.json`, where there is one.
+        tokenizer_config: Option<PathBuf>,
+        /// `chat_template.jinja`, likewise.
+        chat_template: Option<PathBuf>,
         /// The weights.
         shards: Vec<PathBuf>,
     },
@@ -55,12 +59,13 @@ impl Source {
             let map = json["weight_map"]
                 .as_object()
                 .ok_or_else(|| Error::malformed(format!("{} has no weight_map", index.display())))?;
-            map.values()
-                .filter_map(|file| file.as_str())
-                .collect::<BTreeSet<_>>()
-                .iter()
-                .map(|f| folder.join(f))
-                .collect()
+            let names: BTreeSet<_> = map.values().filter_map(|file| file.as_str()).collect();
+            // Another folder's files are not the model's.
+            if let Some(name) = names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref())) {
+                let message = format!("{} names {name:?}, which is no file of its folder", index.display());
+                return Err(Error::malformed(message));
+            }
+            names.iter().map(|name| folder.join(name)).collect()
         } else {
             let mut files = Vec::new();
             for entry in fs::read_dir(folder).map_err(|error| io_error("list", folder, error))? {
@@ -77,7 +82,14 @@ impl Source {
                 "give the path of a .gguf file, or of a folder with config.json, tokenizer.json and *.safetensors",
             ));
         }
-        Ok(Self::Safetensors { config: folder.join("config.json"), tokenizer: folder.join("tokenizer.json"), shards })
+        let if_there = |name| Some(folder.join(name)).filter(|path| path.exists());
+        Ok(Self::Safetensors {
+            config: folder.join("config.json"),
+            tokenizer: folder.join("tokenizer.json"),
+            tokenizer_config: if_there("tokenizer_config.json"),
+            chat_template: if_there("chat_template.jinja"),
+            shards,
+        })
     }
 
     /// The files with weights.
@@ -92,8 +104,11 @@ impl Source {
     pub fn loader(&self, make_sink: Box<SinkFactory>) -> Result<Loader> {
         match self {
             Self::Gguf(_) => Ok(Loader::gguf(make_sink)),
-            Self::Safetensors { config, tokenizer, .. } => {
-                Loader::safetensors(&read(config)?, read(tokenizer)?, make_sink)
+            Self::Safetensors { config, tokenizer, tokenizer_config, chat_template, .. } => {
+                let tokenizer_config = tokenizer_config.as_deref().map(read).transpose()?;
+                let text = |path: &PathBuf| Ok(String::from_utf8_lossy(&read(path)?).into_owned());
+                let turns = Turns::read(tokenizer_config.as_deref(), chat_template.as_ref().map(text).transpose()?)?;
+                Ok(Loader::safetensors(&read(config)?, read(tokenizer)?, make_sink)?.with_turns(turns))
             }
         }
     }
@@ -106,6 +121,9 @@ impl Source {
                 loader.next_file()?;
             }
             let mut file = File::open(path).map_err(|error| io_error("open", path, error))?;
+            if let Ok(kind) = file.metadata() {
+                loader.expect(kind.len());
+            }
             loop {
                 let n = file.read(&mut chunk).map_err(|error| io_error("read", path, error))?;
                 if n == 0 {
