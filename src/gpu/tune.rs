@@ -25,14 +25,13 @@ const ROUNDS: usize = 3;
 /// Milliseconds after which no further candidate is tried: where products take that long, launches matter little.
 const BUDGET_MS: f64 = 300.0;
 
-/// The device with its fastest kernels, or with those of `known`, an earlier result's text. Fails with `self-test-failed`
-/// when even the plain kernels compute garbage.
+/// The device with its fastest kernels, once they have passed the self-test; or with those of `known`, an earlier result's text
+/// on this adapter. Fails with `self-test-failed` when even the plain kernels compute garbage.
 pub async fn tuned(device: Device, known: Option<&str>) -> Result<Device> {
-    let variant = match known.and_then(|text| text.parse().ok()) {
-        _ if device.software => Variant::default(),
-        Some(variant) => variant,
-        None => choose(&device).await?,
-    };
+    if let Some(variant) = known.and_then(|text| text.parse().ok()) {
+        return Ok(device.with_variant(variant));
+    }
+    let variant = if device.software { Variant::default() } else { choose(&device).await? };
     let candidate = device.clone().with_variant(variant);
     match self_test::run(&candidate).await {
         Err(_) if variant != Variant::default() => {
