@@ -42,7 +42,7 @@ async function once(server, settings, limitMs) {
     server.library();
     const first = { ...await inPage(context, server, 'measure', settings), library: server.library() };
     const second = await inPage(context, server, 'loadAgain', settings);
-    return { ...first, ...second, ...(blank === undefined ? {} : { peakBytes: peak - blank }) };
+    return { ...first, ...second, ...(blank === undefined ? {} : { peakBytes: Math.max(peak - blank, 0) }) };
   };
   let limit;
   const late = new Promise((_, reject) => { limit = setTimeout(() => reject(new Error(`not done after ${limitMs / 1000} s`)), limitMs); });
