@@ -1,7 +1,8 @@
 // The wasm engine as its glue code exports it; two files, one for WebGPU and one for the CPU, with the same exports.
 
+import type { Helpers } from './helpers.js';
 import type { PlainChatOptions } from './protocol.js';
-import type { Device, Message, ReplyEvent, SavedReply } from './types.js';
+import type { Message, ReplyEvent, SavedReply } from './types.js';
 
 /** How a model's bytes are to be taken. */
 export interface LoaderOptions {
@@ -97,23 +98,37 @@ export interface ChatTemplate {
   free(): void;
 }
 
+/** Multiplies rows of the matrices that another thread's engine holds. */
+export interface Helper {
+  /** More bytes of rows of the matrix `number`, in all `rows · columns` elements. */
+  take(number: number, dtype: string, rows: number, columns: number, bytes: Uint8Array): void;
+  /** Products of `x`, `[tokens, columns]`, with the last rows of the matrices that `wanted` lists as number and count. */
+  multiply(wanted: Uint32Array, x: Float32Array): Float32Array;
+}
+
 interface Module {
   default(init: { module_or_path: URL }): Promise<unknown>;
 }
 
 interface EngineModule extends Module {
-  Loader: { open(options: LoaderOptions): Promise<Loader> };
+  Loader: { open(options: LoaderOptions, helpers?: Helpers): Promise<Loader> };
+}
+
+interface CpuModule extends EngineModule {
+  Helper: new () => Helper;
 }
 
 /**
- * Fetches and instantiates the engine of a device. The addresses stand here in the form every bundler takes for a file
+ * Fetches and instantiates the engine for WebGPU. The addresses stand here in the form every bundler takes for a file
  * to ship as it is; the glue code is imported from there, so that a bundler's worker format does not matter.
  */
-export async function importEngine(device: Device): Promise<EngineModule> {
-  const [glue, wasm] = device === 'webgpu'
-    ? [new URL('./engine-gpu.js', import.meta.url), new URL('./engine-gpu.wasm', import.meta.url)]
-    : [new URL('./engine-cpu.js', import.meta.url), new URL('./engine-cpu.wasm', import.meta.url)];
-  return instantiate<EngineModule>(glue, wasm);
+export function importGpuEngine(): Promise<EngineModule> {
+  return instantiate<EngineModule>(new URL('./engine-gpu.js', import.meta.url), new URL('./engine-gpu.wasm', import.meta.url));
+}
+
+/** Likewise, for the CPU. */
+export function importCpuEngine(): Promise<CpuModule> {
+  return instantiate<CpuModule>(new URL('./engine-cpu.js', import.meta.url), new URL('./engine-cpu.wasm', import.meta.url));
 }
 
 interface GrammarModule extends Module {

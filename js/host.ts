@@ -3,8 +3,9 @@
 import { allowSubgroups, findAdapter } from './device.js';
 import { blobFetcher } from './download/blobs.js';
 import { FileChanged, ownFetch, type Fetcher } from './download/response.js';
-import { importEngine, importGrammars, importJinja, type Engine, type Grammars, type Loader, type LoaderOptions } from './engine.js';
+import { importCpuEngine, importGpuEngine, importGrammars, importJinja, type Engine, type Grammars, type Helper, type Loader, type LoaderOptions } from './engine.js';
 import { aborted, asQwen3Error, Qwen3Error, toPlain } from './errors.js';
+import { Helpers, threadsFor } from './helpers.js';
 import { KernelChoice } from './kernel-choice.js';
 import { Meter } from './progress.js';
 import { Channel, NOTHING, type Handlers, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainChatOptions, type PlainLoadOptions, type PlainSource, type Port } from './protocol.js';
@@ -15,9 +16,9 @@ import type { Store } from './store/store.js';
 import type { Device, ModelInfo, Verification } from './types.js';
 import { openStored, openWeights, type Context, type Weights } from './weights.js';
 
-/** Serves one model on a port. `startReader` starts another thread that does, which reads what is stored. */
-export function serve(port: Port, startReader?: () => Worker): void {
-  new Host(port, startReader);
+/** Serves one model on a port. `startThread` starts another thread that does, which reads what is stored or helps with products. */
+export function serve(port: Port, startThread?: () => Worker): void {
+  new Host(port, typeof Worker === 'undefined' ? undefined : startThread);
 }
 
 /** Failures of a GPU that the CPU engine does not share. */
@@ -38,7 +39,7 @@ interface ReplyState {
 
 class Host {
   readonly #page: Channel<PageCalls, HostCalls, PageNotice, HostNotice>;
-  readonly #startReader: (() => Worker) | undefined;
+  readonly #startThread: (() => Worker) | undefined;
   readonly #loading = new AbortController();
   /** Calls into the engine, one at a time: wasm-bindgen forbids a call while a promise of the same object is pending. */
   readonly #calls = new Queue();
@@ -46,6 +47,9 @@ class Host {
   readonly #replies = new Queue();
   readonly #states = new Map<number, ReplyState>();
   #engine: Engine | undefined;
+  #helpers: Helpers | undefined;
+  /** What this thread computes for another's engine. */
+  #helping: Promise<Helper> | undefined;
   /** There once a reply has needed them. */
   #grammars: Grammars | undefined;
   /** What the engine was loaded from; nobody deletes it meanwhile. */
@@ -53,8 +57,8 @@ class Host {
   /** Set when the engine's code has crashed: its memory is in no defined state. */
   #crash: Qwen3Error | undefined;
 
-  constructor(port: Port, startReader: (() => Worker) | undefined) {
-    this.#startReader = startReader;
+  constructor(port: Port, startThread: (() => Worker) | undefined) {
+    this.#startThread = startThread;
     const handlers: Handlers<HostCalls> = {
       load: (source, options) => this.#load(source, options),
       download: (source, options, files) => this.#download(source, options, files),
@@ -76,6 +80,8 @@ class Host {
       unload: () => this.#unload(),
       openReader: async () => void await indexedDbStore(),
       readHashed: async (name, file, chunk) => readHashed(await indexedDbStore(), name, file, chunk),
+      takeRows: async (...rows) => (await this.#help()).take(...rows),
+      multiplyRows: async (wanted, x) => (await this.#help()).multiply(wanted, x),
     };
     this.#page = new Channel(port, handlers, (notice) => {
       if (notice.type === 'cancelLoad') return this.#loading.abort();
@@ -140,7 +146,7 @@ class Host {
       stallTimeoutMs: options.stallTimeoutMs,
       store: await this.#openStore(options.cache),
       shared: options.cache === 'indexeddb',
-      startReader: options.cache === 'indexeddb' && typeof Worker !== 'undefined' ? this.#startReader : undefined,
+      startReader: options.cache === 'indexeddb' ? this.#startThread : undefined,
       meter: new Meter((progress) => this.#page.notify({ type: 'progress', progress })),
       signal: this.#loading.signal,
       readBody: (body) => this.#page.call('read', body),
@@ -150,7 +156,8 @@ class Host {
   async #loadEngine(source: PlainSource, options: PlainLoadOptions, weights: Weights, { meter, signal }: Context): Promise<ModelInfo> {
     const { format, configJson, tokenizerJson, tokenizerConfigJson, chatTemplate } = weights;
     const log = (message: string, data: object): void => this.#page.notify({ type: 'log', level: 'warn', message, data });
-    const { loader, device, adapter } = await openLoader(options.device, log, {
+    const startHelpers = (): Helpers | undefined => this.#startHelpers(options.threads ?? threadsFor(weights.files.reduce((sum, file) => sum + (file.sizeBytes() ?? 0), 0)), log);
+    const { loader, device, adapter } = await openLoader(options.device, log, startHelpers, {
       format, configJson, tokenizerJson, tokenizerConfigJson, chatTemplate,
       insist: options.device === 'webgpu',
       ...(options.kernels === undefined ? {} : { kernels: options.kernels }),
@@ -174,6 +181,7 @@ class Host {
       engine = await loader.finish();
     } catch (error) {
       discard(loader);
+      this.#helpers?.end();
       throw error;
     }
     try {
@@ -185,12 +193,27 @@ class Host {
       if (signal.aborted) throw aborted(signal);
     } catch (error) {
       engine.free();
+      this.#helpers?.end();
       throw error;
     }
     this.#engine = engine;
     this.#replies.width = TOGETHER[device];
     const info = engine.info();
     return { ...info, name: source.kind === 'files' || source.kind === 'folder' ? source.name : info.name ?? source.name, device, ...(adapter === undefined ? {} : { adapter }) };
+  }
+
+  /** So many threads less this one; none where a browser refuses. */
+  #startHelpers(threads: number, log: (message: string, data: object) => void): Helpers | undefined {
+    if (this.#startThread === undefined || threads < 2) return undefined;
+    try {
+      return this.#helpers = new Helpers(threads - 1, this.#startThread, log);
+    } catch {
+      return undefined;
+    }
+  }
+
+  #help(): Promise<Helper> {
+    return this.#helping ??= importCpuEngine().then(({ Helper }) => new Helper());
   }
 
   async #openStore(cache: PlainLoadOptions['cache']): Promise<Store | undefined> {
@@ -286,6 +309,7 @@ class Host {
     return this.#replies.runAlone(() => this.#calls.run(async () => {
       this.#engine?.free();
       this.#grammars?.free();
+      this.#helpers?.end();
       this.#engine = undefined;
       this.#grammars = undefined;
       await this.#weights?.release();
@@ -306,7 +330,7 @@ function nextTask(): Promise<void> {
 }
 
 /** The engine's loader on the device that was asked for, or on the best one there is. */
-async function openLoader(wanted: 'auto' | Device, log: (message: string, data: object) => void, options: LoaderOptions): Promise<{ loader: Loader; device: Device; adapter?: string }> {
+async function openLoader(wanted: 'auto' | Device, log: (message: string, data: object) => void, startHelpers: () => Helpers | undefined, options: LoaderOptions): Promise<{ loader: Loader; device: Device; adapter?: string }> {
   if (wanted !== 'cpu') {
     const adapter = await findAdapter();
     if (adapter === undefined && wanted === 'webgpu') {
@@ -317,7 +341,7 @@ async function openLoader(wanted: 'auto' | Device, log: (message: string, data: 
     if (adapter !== undefined && (wanted === 'webgpu' || !adapter.software)) {
       try {
         allowSubgroups();
-        const { Loader } = await importEngine('webgpu');
+        const { Loader } = await importGpuEngine();
         const choice = new KernelChoice(adapter.description, options.kernels);
         const variant = await choice.read();
         const loader = await Loader.open(variant === undefined ? options : { ...options, variant });
@@ -330,8 +354,8 @@ async function openLoader(wanted: 'auto' | Device, log: (message: string, data: 
       }
     }
   }
-  const { Loader } = await importEngine('cpu');
-  return { loader: await Loader.open(options), device: 'cpu' };
+  const { Loader } = await importCpuEngine();
+  return { loader: await Loader.open(options, startHelpers()), device: 'cpu' };
 }
 
 /** A part of the package that comes when it is needed. */

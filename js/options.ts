@@ -18,6 +18,10 @@ const anInteger: Rule = {
   expected: 'an integer of at least 1',
   holds: (value) => typeof value === 'number' && Number.isInteger(value) && value >= 1,
 };
+const aCount: Rule = {
+  expected: 'an integer from 1 to 16',
+  holds: (value) => anInteger.holds(value) && Number(value) <= 16,
+};
 const anAbortSignal: Rule = { expected: 'an AbortSignal', holds: (value) => value instanceof AbortSignal };
 const aBoolean: Rule = { expected: 'true or false', holds: (value) => typeof value === 'boolean' };
 const aFunction: Rule = { expected: 'a function', holds: (value) => typeof value === 'function' };
@@ -33,15 +37,13 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, Rule>> = {
   contextLength: anInteger,
   kvCache: oneOf('auto', 'q8'),
   gpuTimestamps: aBoolean,
+  threads: aCount,
   onProgress: aFunction,
   signal: anAbortSignal,
   cache: oneOf('indexeddb', 'memory', 'none'),
   fetch: aFunction,
   headers: someHeaders,
-  connections: {
-    expected: 'an integer from 1 to 16',
-    holds: (value) => typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 16,
-  },
+  connections: aCount,
   stallTimeoutMs: {
     expected: 'a positive number of milliseconds',
     holds: (value) => typeof value === 'number' && value > 0 && value < 2 ** 31,

@@ -1,6 +1,7 @@
 // What the page and the engine's thread say to each other, and the channel that carries it over any message port.
 
 import { asQwen3Error, Qwen3Error, toPlain, type PlainError } from './errors.js';
+import type { Helper } from './engine.js';
 import type { Manifest } from './store/manifest.js';
 import type { HashedChunk } from './store/reader.js';
 import type { Chunk } from './store/store.js';
@@ -27,6 +28,7 @@ export interface PlainLoadOptions {
   contextLength?: number;
   kvCache?: 'q8';
   gpuTimestamps?: true;
+  threads?: number;
   cache: 'indexeddb' | 'memory' | 'none';
   headers: Record<string, string>;
   /** Requests go through {@link PageCalls.fetch}, because the caller brought their own `fetch`. */
@@ -61,6 +63,9 @@ export interface HostCalls {
   openReader(): void;
   /** A chunk in the browser's database; nothing if it is not there. */
   readHashed(name: string, file: number, chunk: number): HashedChunk | undefined;
+  /** Of a thread that helps the engine's with products: see {@link Helper}. */
+  takeRows(number: number, dtype: string, rows: number, columns: number, bytes: Uint8Array): void;
+  multiplyRows(wanted: Uint32Array, x: Float32Array): Float32Array;
 }
 
 /** What the engine's thread tells the page unasked. */

@@ -2,5 +2,5 @@
 
 import { serve } from './host.js';
 
-// Others like it read stored chunks. Its address is known here alone: bundlers rename files.
-serve(self, () => new Worker(self.location.href, { type: 'module', name: 'qwen3-web reader' }));
+// Others like it read stored chunks and help with products. Its address is known here alone: bundlers rename files.
+serve(self, () => new Worker(self.location.href, { type: 'module', name: 'qwen3-web thread' }));

@@ -32,6 +32,11 @@ impl Activations {
         self.floats.len() / self.columns
     }
 
+    /// `[tokens, columns]` in f32.
+    pub fn all(&self) -> &[f32] {
+        &self.floats
+    }
+
     /// `[columns]` in f32.
     pub fn floats(&self, token: usize) -> &[f32] {
         &self.floats[token * self.columns..][..self.columns]

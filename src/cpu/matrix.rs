@@ -1,5 +1,7 @@
 //! A weight matrix as the file holds it, its rows in f32, and its product with activations.
 
+use std::ops::Range;
+
 use super::activations::Activations;
 use super::kernels::{dot, dot_f32, dot_q4_0, dot4};
 use super::unpack::Unpacked;
@@ -14,6 +16,8 @@ pub struct Matrix {
     columns: usize,
     row_bytes: usize,
     bytes: Vec<u8>,
+    /// The number by which helpers know it.
+    pub number: Option<u32>,
 }
 
 /// Rows being unpacked; reused by all products.
@@ -37,6 +41,7 @@ impl Matrix {
             columns: tensor.columns(),
             row_bytes: tensor.row_bytes(),
             bytes,
+            number: None,
         })
     }
 
@@ -81,50 +86,65 @@ impl Matrix {
         dequantize(self.dtype, self.row_bytes(row), out);
     }
 
-    /// `out: [tokens, rows] = x: [tokens, columns] · selfᵀ`. The result for one token does not depend on the others.
-    pub fn multiply(&self, x: &Activations, scratch: &mut Scratch, out: &mut [f32]) {
+    /// `out: [tokens, wanted.len()] = x: [tokens, columns] · selfᵀ` for the rows `wanted`, a token's results `stride` after
+    /// those of the token before. A result depends neither on the other tokens nor on the other rows.
+    pub fn multiply(&self, wanted: Range<usize>, x: &Activations, scratch: &mut Scratch, stride: usize, out: &mut [f32]) {
         match self.dtype {
-            DType::F32 | DType::F16 | DType::BF16 => self.multiply_floats(x, scratch, out),
-            _ => self.multiply_blocks(x, scratch, out),
+            DType::F32 | DType::F16 | DType::BF16 => self.multiply_floats(wanted, x, scratch, stride, out),
+            _ => self.multiply_blocks(wanted, x, scratch, stride, out),
         }
     }
 
-    fn multiply_floats(&self, x: &Activations, scratch: &mut Scratch, out: &mut [f32]) {
+    fn multiply_floats(
+        &self,
+        wanted: Range<usize>,
+        x: &Activations,
+        scratch: &mut Scratch,
+        stride: usize,
+        out: &mut [f32],
+    ) {
         scratch.floats.resize(self.columns, 0.0);
-        for r in 0..self.rows {
-            self.row(r, &mut scratch.floats);
+        for (r, row) in wanted.enumerate() {
+            self.row(row, &mut scratch.floats);
             for t in 0..x.tokens() {
-                out[t * self.rows + r] = dot_f32(&scratch.floats, x.floats(t));
+                out[t * stride + r] = dot_f32(&scratch.floats, x.floats(t));
             }
         }
     }
 
-    fn multiply_blocks(&self, x: &Activations, scratch: &mut Scratch, out: &mut [f32]) {
+    fn multiply_blocks(
+        &self,
+        wanted: Range<usize>,
+        x: &Activations,
+        scratch: &mut Scratch,
+        stride: usize,
+        out: &mut [f32],
+    ) {
         let tokens = x.tokens();
         if tokens == 1 && self.dtype == DType::Q4_0 {
-            for (r, out) in out.iter_mut().enumerate() {
-                *out = dot_q4_0(self.row_bytes(r).as_chunks().0, x.row(0));
+            for (row, out) in wanted.zip(out) {
+                *out = dot_q4_0(self.row_bytes(row).as_chunks().0, x.row(0));
             }
             return;
         }
-        for r in 0..self.rows {
-            scratch.unpacked.set(self.dtype, self.columns, self.row_bytes(r));
+        for (r, row) in wanted.enumerate() {
+            scratch.unpacked.set(self.dtype, self.columns, self.row_bytes(row));
             let weights = scratch.unpacked.row();
             let mut t = 0;
             while t + 4 <= tokens {
                 let sums = dot4(weights, [x.row(t), x.row(t + 1), x.row(t + 2), x.row(t + 3)]);
                 for (i, sum) in sums.into_iter().enumerate() {
-                    out[(t + i) * self.rows + r] = sum;
+                    out[(t + i) * stride + r] = sum;
                 }
                 t += 4;
             }
             while t < tokens {
-                out[t * self.rows + r] = dot(weights, x.row(t));
+                out[t * stride + r] = dot(weights, x.row(t));
                 t += 1;
             }
             if let Some(offsets) = scratch.unpacked.offsets() {
                 for t in 0..tokens {
-                    out[t * self.rows + r] += dot_f32(offsets, x.sums(t));
+                    out[t * stride + r] += dot_f32(offsets, x.sums(t));
                 }
             }
         }
@@ -176,7 +196,7 @@ mod tests {
             let mut x = Activations::default();
             x.set(&floats, columns);
             let mut got = vec![0.0; tokens * rows];
-            matrix.multiply(&x, &mut Scratch::default(), &mut got);
+            matrix.multiply(0..rows, &x, &mut Scratch::default(), rows, &mut got);
 
             let weights =
                 qtensor_from_ggml(of_candle(dtype), &bytes, vec![rows, columns], &Device::Cpu).expect("blocks");

@@ -1,4 +1,4 @@
-//! The runtime on the CPU, one thread, in WebAssembly with simd128 or natively.
+//! The runtime on the CPU, in WebAssembly with simd128 or natively: one thread, and others that help it with products (`team`).
 //!
 //! Weights stay exactly the bytes of the file. A product unpacks a row of weights into 16-bit integers once for a whole
 //! tile of tokens and multiplies it with activations held as 16-bit integers with a scale per 32 (`activations`):
@@ -11,13 +11,17 @@
 
 mod activations;
 mod attention;
+mod helper;
 mod kernels;
 mod kv_cache;
 mod matrix;
 mod network;
 mod runtime;
 mod sink;
+mod team;
 mod unpack;
 
+pub use helper::Helper;
 pub use runtime::Cpu;
 pub use sink::Sink;
+pub use team::Helpers;

@@ -5,6 +5,7 @@ use super::attention::Attention;
 use super::kernels::{dot_f32, exp};
 use super::kv_cache::{Kind, KvCache};
 use super::matrix::{Matrix, Scratch};
+use super::team::Team;
 use crate::error::Result;
 use crate::model::{Config, Pairing};
 
@@ -79,23 +80,26 @@ pub struct Workspace {
 }
 
 impl Network {
-    /// Takes `tokens` in at positions `first..` and returns the logits after the last, `[vocab]`, if `wanted`.
-    pub fn forward(
+    /// Takes `tokens` in at positions `first..` and returns the logits after the last, `[vocab]`; there is at least one.
+    pub async fn forward(
         &self,
         tokens: &[u32],
         first: usize,
         kv: &mut KvCache,
         w: &mut Workspace,
-        wanted: bool,
-    ) -> Result<Option<Vec<f32>>> {
+        team: &mut Team,
+    ) -> Result<Vec<f32>> {
         kv.reserve(first + tokens.len())?;
+        let began = team.begin(tokens.len());
         for (i, tile) in tokens.chunks(TILE).enumerate() {
-            self.tile(tile, first + i * TILE, kv, w);
+            self.tile(tile, first + i * TILE, kv, w, team).await;
         }
-        Ok((wanted && !tokens.is_empty()).then(|| self.logits(w)))
+        let logits = self.logits(w, team).await;
+        team.end(tokens.len(), began);
+        Ok(logits)
     }
 
-    fn tile(&self, tokens: &[u32], first: usize, kv: &mut KvCache, w: &mut Workspace) {
+    async fn tile(&self, tokens: &[u32], first: usize, kv: &mut KvCache, w: &mut Workspace, team: &mut Team) {
         let c = &self.config;
         let n = tokens.len();
         w.hidden.resize(n * c.hidden, 0.0);
@@ -110,18 +114,26 @@ impl Network {
         }
         w.rotation = c.rope.table(c.head_dim, first..first + n);
         for (i, layer) in self.layers.iter().enumerate() {
-            self.attend(i, layer, first, kv, w);
-            feed_forward(c, layer, w);
+            self.attend(i, layer, first, kv, w, team).await;
+            feed_forward(c, layer, w, team).await;
         }
     }
 
-    fn attend(&self, index: usize, layer: &Layer, first: usize, kv: &mut KvCache, w: &mut Workspace) {
+    async fn attend(
+        &self,
+        index: usize,
+        layer: &Layer,
+        first: usize,
+        kv: &mut KvCache,
+        w: &mut Workspace,
+        team: &mut Team,
+    ) {
         let c = &self.config;
         norm_rows(&w.hidden, &layer.attention_norm, c.rms_eps, &mut w.normed);
         w.x.set(&w.normed, c.hidden);
-        layer.query.multiply(&w.x, &mut w.scratch, &mut w.query);
-        layer.key.multiply(&w.x, &mut w.scratch, &mut w.key);
-        layer.value.multiply(&w.x, &mut w.scratch, &mut w.value);
+        let products =
+            [(&layer.query, &mut w.query[..]), (&layer.key, &mut w.key[..]), (&layer.value, &mut w.value[..])];
+        team.multiply(&w.x, &mut w.scratch, products).await;
         for (x, bias) in [&mut w.query, &mut w.key, &mut w.value].into_iter().zip(&layer.biases) {
             add_to_rows(x, bias);
         }
@@ -135,32 +147,32 @@ impl Network {
         w.attention.run(c, kv, index, first, &w.query, &mut w.attended);
         w.x.set(&w.attended, c.heads * c.head_dim);
         w.normed.resize(w.hidden.len(), 0.0);
-        layer.output.multiply(&w.x, &mut w.scratch, &mut w.normed);
+        team.multiply(&w.x, &mut w.scratch, [(&layer.output, &mut w.normed[..])]).await;
         add(&mut w.hidden, &w.normed);
     }
 
-    fn logits(&self, w: &mut Workspace) -> Vec<f32> {
+    async fn logits(&self, w: &mut Workspace, team: &mut Team) -> Vec<f32> {
         let c = &self.config;
         let last = w.hidden.len() - c.hidden;
         norm_rows(&w.hidden[last..], &self.final_norm, c.rms_eps, &mut w.normed);
         w.x.set(&w.normed, c.hidden);
         let mut logits = vec![0.0; c.vocab];
-        self.head.as_ref().unwrap_or(&self.embedding).multiply(&w.x, &mut w.scratch, &mut logits);
+        let head = self.head.as_ref().unwrap_or(&self.embedding);
+        team.multiply(&w.x, &mut w.scratch, [(head, &mut logits[..])]).await;
         logits
     }
 }
 
 /// `hidden += down · (silu(gate · x) ⊙ up · x)`, x the normed hidden.
-fn feed_forward(c: &Config, layer: &Layer, w: &mut Workspace) {
+async fn feed_forward(c: &Config, layer: &Layer, w: &mut Workspace, team: &mut Team) {
     norm_rows(&w.hidden, &layer.feed_forward_norm, c.rms_eps, &mut w.normed);
     w.x.set(&w.normed, c.hidden);
-    layer.gate.multiply(&w.x, &mut w.scratch, &mut w.gate);
-    layer.up.multiply(&w.x, &mut w.scratch, &mut w.up);
+    team.multiply(&w.x, &mut w.scratch, [(&layer.gate, &mut w.gate[..]), (&layer.up, &mut w.up[..])]).await;
     for (gate, up) in w.gate.iter_mut().zip(&w.up) {
         *gate *= up / (1.0 + exp(-*gate));
     }
     w.x.set(&w.gate, c.intermediate);
-    layer.down.multiply(&w.x, &mut w.scratch, &mut w.normed);
+    team.multiply(&w.x, &mut w.scratch, [(&layer.down, &mut w.normed[..])]).await;
     add(&mut w.hidden, &w.normed);
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::kv_cache::{KvCache, Precision};
 use super::network::{Layer, Network, TILE, Workspace};
 use super::sink::quantization;
+use super::team::Team;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DecodePlan, Pending, Runtime, RuntimeInfo, SequenceId};
 use crate::sampling::{Sampler, ids_of};
@@ -14,6 +15,7 @@ pub struct Cpu {
     info: RuntimeInfo,
     network: Network,
     workspace: Workspace,
+    team: Team,
     sequences: BTreeMap<u32, Sequence>,
     opened: u32,
 }
@@ -37,7 +39,7 @@ struct Decode {
 }
 
 impl Cpu {
-    pub(super) fn new(network: Network, context_length: usize, weight_bytes: u64) -> Self {
+    pub(super) fn new(network: Network, context_length: usize, weight_bytes: u64, team: Team) -> Self {
         let per_position = empty_cache(&network).bytes_per_position();
         let info = RuntimeInfo {
             device: "cpu",
@@ -48,7 +50,7 @@ impl Cpu {
             quantization: quantization(&network),
             prefill_chunk: TILE,
         };
-        Self { info, network, workspace: Workspace::default(), sequences: BTreeMap::new(), opened: 0 }
+        Self { info, network, workspace: Workspace::default(), team, sequences: BTreeMap::new(), opened: 0 }
     }
 
     fn sequence(&mut self, id: SequenceId) -> Result<&mut Sequence> {
@@ -56,7 +58,7 @@ impl Cpu {
     }
 
     /// Appends `tokens` to what is cached and keeps the logits of the last.
-    fn append(&mut self, id: SequenceId, tokens: &[u32]) -> Result<()> {
+    async fn append(&mut self, id: SequenceId, tokens: &[u32]) -> Result<()> {
         let (limit, vocab) = (self.info.context_length, self.network.config.vocab);
         let sequence = self.sequences.get_mut(&id.0).ok_or_else(|| unknown(id))?;
         if let Some(token) = tokens.iter().find(|t| **t as usize >= vocab) {
@@ -70,13 +72,14 @@ impl Cpu {
         if tokens.is_empty() {
             return Ok(());
         }
-        let logits = self.network.forward(tokens, sequence.length, &mut sequence.kv, &mut self.workspace, true)?;
+        let (kv, workspace) = (&mut sequence.kv, &mut self.workspace);
+        let logits = self.network.forward(tokens, sequence.length, kv, workspace, &mut self.team).await?;
         sequence.length += tokens.len();
-        sequence.logits = logits;
+        sequence.logits = Some(logits);
         Ok(())
     }
 
-    fn draw(&mut self, id: SequenceId, allowed: Option<&[u32]>) -> Result<Vec<u32>> {
+    async fn draw(&mut self, id: SequenceId, allowed: Option<&[u32]>) -> Result<Vec<u32>> {
         let limit = self.info.context_length;
         let sequence = self.sequence(id)?;
         let Some(decode) = &mut sequence.decode else { return Ok(Vec::new()) };
@@ -85,7 +88,7 @@ impl Cpu {
             return Ok(Vec::new());
         }
         if let Some(token) = decode.drawn.take() {
-            self.append(id, &[token])?;
+            self.append(id, &[token]).await?;
         }
         let sequence = self.sequence(id)?;
         let (Some(decode), Some(logits)) = (&mut sequence.decode, &sequence.logits) else { return Ok(Vec::new()) };
@@ -138,7 +141,7 @@ impl Runtime for Cpu {
     fn prefill<'a>(&'a mut self, sequence: SequenceId, tokens: &'a [u32]) -> Pending<'a, ()> {
         Box::pin(async move {
             self.sequence(sequence)?.decode = None;
-            self.append(sequence, tokens)
+            self.append(sequence, tokens).await
         })
     }
 
@@ -161,11 +164,11 @@ impl Runtime for Cpu {
     }
 
     fn next(&mut self, sequence: SequenceId) -> Pending<'_, Vec<u32>> {
-        Box::pin(async move { self.draw(sequence, None) })
+        Box::pin(async move { self.draw(sequence, None).await })
     }
 
     fn next_among<'a>(&'a mut self, sequence: SequenceId, allowed: &'a [u32]) -> Pending<'a, Vec<u32>> {
-        Box::pin(async move { self.draw(sequence, Some(allowed)) })
+        Box::pin(async move { self.draw(sequence, Some(allowed)).await })
     }
 
     fn truncate(&mut self, sequence: SequenceId, length: usize) -> Result<()> {

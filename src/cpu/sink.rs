@@ -6,6 +6,7 @@ use super::kernels::BLOCK;
 use super::matrix::Matrix;
 use super::network::{Layer, Network};
 use super::runtime::Cpu;
+use super::team::{Helpers, Team};
 use crate::error::{Error, Result};
 use crate::formats::{DType, TensorInfo};
 use crate::model::{Config, Pending, Runtime, Scaling, Weight, WeightSink};
@@ -15,6 +16,7 @@ pub struct Sink {
     config: Config,
     context_length: usize,
     weights: BTreeMap<Weight, Matrix>,
+    team: Team,
 }
 
 impl Sink {
@@ -28,7 +30,13 @@ impl Sink {
             }
         }
         config.check_context_length(context_length)?;
-        Ok(Self { config: config.clone(), context_length, weights: BTreeMap::new() })
+        Ok(Self { config: config.clone(), context_length, weights: BTreeMap::new(), team: Team::default() })
+    }
+
+    /// Shares the work with other threads, which then hold most of the weights a second time.
+    pub fn with_helpers(mut self, helpers: Box<dyn Helpers>) -> Self {
+        self.team = Team::new(Some(helpers));
+        self
     }
 
     fn matrix(&mut self, weight: Weight) -> Result<Matrix> {
@@ -85,7 +93,7 @@ impl Sink {
             head: if self.config.tied { None } else { Some(self.matrix(Weight::Head)?) },
             config: self.config,
         };
-        Ok(Cpu::new(network, self.context_length, weight_bytes))
+        Ok(Cpu::new(network, self.context_length, weight_bytes, self.team))
     }
 }
 
@@ -104,7 +112,12 @@ impl WeightSink for Sink {
             self.weights.insert(weight, Matrix::with_room_for(tensor)?);
         }
         let matrix = self.weights.get_mut(&weight);
-        matrix.ok_or_else(|| Error::internal(format!("{weight:?} starts at row {first_row}")))?.append(first_row, bytes)
+        let matrix = matrix.ok_or_else(|| Error::internal(format!("{weight:?} starts at row {first_row}")))?;
+        matrix.append(first_row, bytes)?;
+        if weight != Weight::Embedding || self.config.tied {
+            self.team.give(matrix, tensor, first_row, bytes);
+        }
+        Ok(())
     }
 
     fn finish(self: Box<Self>) -> Pending<'static, Box<dyn Runtime>> {

@@ -24,7 +24,7 @@ pub const DEFAULT_CONTEXT: usize = 4096;
 extern "C" {
     /// Milliseconds on a clock that only goes forward.
     #[wasm_bindgen(js_namespace = performance)]
-    fn now() -> f64;
+    pub fn now() -> f64;
 }
 
 /// Takes the bytes of a model in order.
@@ -49,21 +49,24 @@ pub struct Wanted<'a> {
     pub q8_cache: bool,
     /// The device's own times, where it has a clock.
     pub timestamps: bool,
+    /// Threads that help with products, where those are computed on a CPU.
+    pub helpers: JsValue,
 }
 
 #[wasm_bindgen]
 impl Loader {
     /// Takes the device and says what will come: `{ format: 'gguf' | 'safetensors', contextLength?, kvCache?, insist,
     /// gpuTimestamps?, kernels?, variant?, configJson?, tokenizerJson?, tokenizerConfigJson?, chatTemplate? }`, the last four
-    /// with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`.
-    pub async fn open(options: JsValue) -> JsResult<Loader> {
+    /// with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`. The `Helpers` of `js/helpers.ts`, if there are
+    /// any, are for an engine on the CPU.
+    pub async fn open(options: JsValue, helpers: JsValue) -> JsResult<Loader> {
         let tokenizer = js_sys::Reflect::get(&options, &"tokenizerJson".into())?;
         let tokenizer = tokenizer.dyn_ref::<js_sys::Uint8Array>().map(js_sys::Uint8Array::to_vec);
         // Bytes are no JSON: they have been taken out above.
         let rest = js_sys::Object::assign(&js_sys::Object::new(), options.unchecked_ref());
         js_sys::Reflect::delete_property(&rest, &"tokenizerJson".into())?;
         let options = from_js("options", &rest).map_err(thrown)?;
-        let (loader, variant) = open(&options, tokenizer).await.map_err(thrown)?;
+        let (loader, variant) = open(&options, tokenizer, helpers).await.map_err(thrown)?;
         Ok(Loader { loader, variant })
     }
 
@@ -96,7 +99,7 @@ impl Loader {
     }
 }
 
-async fn open(options: &Value, tokenizer: Option<Vec<u8>>) -> Result<(model::Loader, Option<String>)> {
+async fn open(options: &Value, tokenizer: Option<Vec<u8>>, helpers: JsValue) -> Result<(model::Loader, Option<String>)> {
     let context_length = match &options["contextLength"] {
         Value::Null => None,
         length => {
@@ -113,6 +116,7 @@ async fn open(options: &Value, tokenizer: Option<Vec<u8>>) -> Result<(model::Loa
         context_length,
         q8_cache: options["kvCache"] == "q8",
         timestamps: options["gpuTimestamps"] == true,
+        helpers,
     };
     let (make_sink, variant) = device::open(wanted).await?;
     let loader = match options["format"].as_str() {

@@ -11,6 +11,8 @@ mod gpu;
 mod grammar;
 #[cfg(any(feature = "gpu", feature = "cpu"))]
 mod grammars;
+#[cfg(all(feature = "cpu", not(feature = "gpu")))]
+mod helpers;
 #[cfg(feature = "jinja")]
 mod jinja;
 #[cfg(any(feature = "gpu", feature = "cpu"))]

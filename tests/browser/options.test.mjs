@@ -36,6 +36,7 @@ const LOAD = {
   kernels: [['"fast"'], /'auto' or/],
   kvCache: [['"f16"'], /'auto' or/],
   gpuTimestamps: [['1', '"on"'], /true or false/],
+  threads: [['0', '17', '"all"'], /1 to 16/],
   contextLength: [['0', '1.5', '"4k"'], /at least 1/],
   onProgress: [['5'], /function/],
   signal: [['{}'], /AbortSignal/],

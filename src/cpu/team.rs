@@ -1,0 +1,170 @@
+//! Products shared out among threads: each helper computes some rows of every matrix, this thread the others.
+//!
+//! Helpers hold copies of their rows and nothing of a conversation, and a row's product is the same whoever computes it: a reply
+//! does not depend on how many there are, how much they are given, or whether one is lost on the way. How much they are given
+//! follows the clock, since a processor that is busy with something else makes a helper a hindrance.
+
+use super::activations::Activations;
+use super::matrix::{Matrix, Scratch};
+use super::network::TILE;
+use crate::formats::TensorInfo;
+use crate::model::Pending;
+
+/// Threads with a [`super::Helper`] each.
+pub trait Helpers {
+    /// How many.
+    fn count(&self) -> usize;
+
+    /// Sends [`super::Helper::take`] to one of them; what fails there shows in its next product.
+    fn take(&mut self, helper: usize, number: u32, tensor: &TensorInfo, bytes: &[u8]);
+
+    /// Sends [`super::Helper::multiply`] to one of them at once; resolves to its result.
+    fn multiply(&mut self, helper: usize, wanted: &[[u32; 2]], x: &[f32]) -> Pending<'static, Vec<f32>>;
+
+    /// Milliseconds on a clock that only goes forward.
+    fn now(&self) -> f64;
+}
+
+/// This thread and its helpers, if it has any.
+#[derive(Default)]
+pub struct Team {
+    helpers: Option<Box<dyn Helpers>>,
+    /// Given to the next matrix.
+    number: u32,
+    /// Quarters of its rows that a helper computes now.
+    quarters: usize,
+    one_token: Share,
+    tile: Share,
+}
+
+impl Team {
+    /// This thread with those helpers.
+    pub fn new(helpers: Option<Box<dyn Helpers>>) -> Self {
+        Self { helpers, ..Self::default() }
+    }
+
+    /// Sends helpers their part of the rows of `tensor` from `first_row` on, which are `matrix`'s.
+    pub fn give(&mut self, matrix: &mut Matrix, tensor: &TensorInfo, first_row: usize, bytes: &[u8]) {
+        let Some(helpers) = &mut self.helpers else { return };
+        let (rows, row_bytes) = (tensor.rows(), tensor.row_bytes());
+        let band = band(rows, helpers.count());
+        if band == 0 {
+            return;
+        }
+        let number = *matrix.number.get_or_insert_with(|| {
+            self.number += 1;
+            self.number - 1
+        });
+        let part = TensorInfo { name: String::new(), dtype: tensor.dtype, shape: vec![band, tensor.columns()] };
+        let given = first_row..first_row + bytes.len() / row_bytes;
+        for helper in 0..helpers.count() {
+            let end = rows - helper * band;
+            let (from, to) = (given.start.max(end - band), given.end.min(end));
+            if from < to {
+                helpers.take(helper, number, &part, &bytes[(from - first_row) * row_bytes..(to - first_row) * row_bytes]);
+            }
+        }
+    }
+
+    /// A step of so many tokens begins. Returns what [`Team::end`] takes.
+    pub fn begin(&mut self, tokens: usize) -> f64 {
+        let share = if tokens == 1 { &mut self.one_token } else { &mut self.tile };
+        self.quarters = share.choose();
+        self.helpers.as_ref().map_or(0.0, |helpers| helpers.now())
+    }
+
+    /// It is done.
+    pub fn end(&mut self, tokens: usize, began: f64) {
+        let Some(helpers) = &self.helpers else { return };
+        let took = helpers.now() - began;
+        match tokens {
+            1 => self.one_token.took(self.quarters, took),
+            TILE => self.tile.took(self.quarters, took),
+            _ => {} // Not to be compared.
+        }
+    }
+
+    /// `out: [tokens, rows] = x · matrixᵀ` for each of the products.
+    pub async fn multiply<const N: usize>(
+        &mut self,
+        x: &Activations,
+        scratch: &mut Scratch,
+        mut products: [(&Matrix, &mut [f32]); N],
+    ) {
+        let count = self.helpers.as_ref().map_or(0, |helpers| helpers.count());
+        let quarters = self.quarters;
+        let share = |matrix: &Matrix| if matrix.number.is_some() { band(matrix.rows(), count) * quarters / 4 } else { 0 };
+        let wanted = products.each_ref().map(|(matrix, _)| [matrix.number.unwrap_or(0), share(matrix) as u32]);
+        let mut asked = Vec::new();
+        if let Some(helpers) = self.helpers.as_mut().filter(|_| wanted.iter().any(|[_, count]| *count > 0)) {
+            asked.extend((0..count).map(|helper| helpers.multiply(helper, &wanted, x.all())));
+        }
+        for (matrix, out) in &mut products {
+            let (rows, band, share) = (matrix.rows(), band(matrix.rows(), count), share(matrix));
+            let mut start = 0;
+            for helper in (0..count).rev() {
+                let end = rows - helper * band;
+                matrix.multiply(start..end - share, x, scratch, rows, &mut out[start..]);
+                start = end;
+            }
+            if start < rows {
+                matrix.multiply(start..rows, x, scratch, rows, &mut out[start..]);
+            }
+        }
+        for (helper, answer) in asked.into_iter().enumerate() {
+            let length = x.tokens() * wanted.iter().map(|[_, count]| *count as usize).sum::<usize>();
+            let answer = answer.await.ok().filter(|values| values.len() == length);
+            let mut values = answer.as_deref().unwrap_or(&[]);
+            for (matrix, out) in &mut products {
+                let (rows, share) = (matrix.rows(), share(matrix));
+                let end = rows - helper * band(rows, count);
+                if answer.is_none() {
+                    matrix.multiply(end - share..end, x, scratch, rows, &mut out[end - share..]);
+                    continue;
+                }
+                let (mine, rest) = values.split_at(x.tokens() * share);
+                for (values, out) in mine.chunks_exact(share.max(1)).zip(out.chunks_exact_mut(rows)) {
+                    out[end - share..end].copy_from_slice(values);
+                }
+                values = rest;
+            }
+            if answer.is_none() {
+                self.helpers = None;
+            }
+        }
+    }
+}
+
+/// Rows that each of `helpers` holds of a matrix: helper 0 the last, helper 1 those before, and so on.
+fn band(rows: usize, helpers: usize) -> usize {
+    if helpers == 0 { 0 } else { rows / (helpers + 1) }
+}
+
+/// Steps until another share than the fastest is tried.
+const TRIAL: usize = 8;
+
+/// How many quarters of their rows helpers should compute: what was fastest lately. Each [`TRIAL`]-th step tries one more or one less.
+#[derive(Default)]
+struct Share {
+    /// Milliseconds a step took with so many quarters, recent ones counting more.
+    took: [Option<f64>; 5],
+    steps: usize,
+}
+
+impl Share {
+    fn choose(&mut self) -> usize {
+        let known = (0..5).filter_map(|quarters| Some((quarters, self.took[quarters]?)));
+        let best = known.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(4, |(quarters, _)| quarters);
+        self.steps += 1;
+        match self.steps % (2 * TRIAL) {
+            0 if best < 4 => best + 1,
+            TRIAL if best > 0 => best - 1,
+            _ => best,
+        }
+    }
+
+    fn took(&mut self, quarters: usize, ms: f64) {
+        let before = self.took[quarters].unwrap_or(ms);
+        self.took[quarters] = Some(before + (ms - before) / 2.0);
+    }
+}
