@@ -103,7 +103,7 @@ export interface Helper {
   /** More bytes of rows of the matrix `number`, in all `rows · columns` elements. */
   take(number: number, dtype: string, rows: number, columns: number, bytes: Uint8Array): void;
   /** Products of `x`, `[tokens, columns]`, with the last rows of the matrices that `wanted` lists as number and count. */
-  multiply(wanted: Uint32Array, x: Float32Array): Float32Array;
+  multiply(wanted: Uint32Array, x: Float32Array): Float32Array<ArrayBuffer>;
 }
 
 interface Module {

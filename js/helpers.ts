@@ -1,9 +1,7 @@
-// Threads that compute some rows of the CPU engine's products, as the engine sees them.
+// Threads that compute some rows of the CPU engine's products: both ends of the port between the engine and each of them.
 
-import { Qwen3Error, toPlain } from './errors.js';
-import { Channel, type HostCalls } from './protocol.js';
-
-type HelperChannel = Channel<Pick<HostCalls, 'takeRows' | 'multiplyRows'>, Record<never, never>, never, never>;
+import { importCpuEngine } from './engine.js';
+import { asQwen3Error, Qwen3Error, toPlain, type PlainError } from './errors.js';
 
 /** Fewer bytes are multiplied faster than a message travels. */
 const LEAST_BYTES = 64 * 2 ** 20;
@@ -19,22 +17,58 @@ export function threadsFor(bytes: number): number {
   return threads;
 }
 
+/** Rows to keep (see `Helper.take` of the engine), or a product to compute: it alone is answered. */
+type Request = { rows: [number: number, dtype: string, rows: number, columns: number, bytes: Uint8Array] } | { wanted: Uint32Array; x: Float32Array };
+type Answer = Float32Array<ArrayBuffer> | PlainError;
+
+/** Serves an engine on the port for as long as this thread lives. A failure is the answer to this and all later products. */
+export function help(port: MessagePort): void {
+  const engine = importCpuEngine().then(({ Helper }) => new Helper());
+  let failure: PlainError | undefined;
+  const answer = async (request: Request): Promise<void> => {
+    try {
+      const helper = await engine;
+      if ('rows' in request) return helper.take(...request.rows);
+      const products = helper.multiply(request.wanted, request.x);
+      port.postMessage(failure ?? products, [products.buffer]);
+    } catch (error) {
+      failure ??= toPlain(error);
+      if ('x' in request) port.postMessage(failure);
+    }
+  };
+  port.onmessage = ({ data }: MessageEvent<Request>) => void answer(data);
+}
+
+interface Thread {
+  worker: Worker;
+  port: MessagePort;
+  /** What waits for products, in the order they were asked for. */
+  waiting: { resolve(products: Float32Array): void; reject(error: unknown): void }[];
+}
+
 /** Helper threads. The engine does without from the first failure on. */
 export class Helpers {
-  readonly #threads: { thread: Worker; channel: HelperChannel }[] = [];
+  readonly #threads: Thread[] = [];
   readonly #log: (message: string, data: object) => void;
 
-  /** Starts so many. */
-  constructor(count: number, start: () => Worker, log: (message: string, data: object) => void) {
+  /** Starts so many; `start` starts a thread and has it {@link help} on a port. */
+  constructor(count: number, start: (port: MessagePort) => Worker, log: (message: string, data: object) => void) {
     this.#log = log;
     while (this.#threads.length < count) {
-      const thread = start();
-      const channel: HelperChannel = new Channel(thread, {}, () => undefined);
-      thread.addEventListener('error', (event) => {
+      const { port1: port, port2 } = new MessageChannel();
+      const thread: Thread = { worker: start(port2), port, waiting: [] };
+      thread.worker.addEventListener('error', (event) => {
         event.preventDefault();
         this.#fail(new Qwen3Error('internal', `a helper thread has crashed: ${event.message}`));
       });
-      this.#threads.push({ thread, channel });
+      port.onmessage = ({ data }: MessageEvent<Answer>) => {
+        const waiting = thread.waiting.shift();
+        if (data instanceof Float32Array) return waiting?.resolve(data);
+        const error = asQwen3Error(data);
+        waiting?.reject(error);
+        this.#fail(error);
+      };
+      this.#threads.push(thread);
     }
   }
 
@@ -44,32 +78,33 @@ export class Helpers {
   }
 
   /** Gives one of them rows of a matrix. What fails there shows in its next product. */
-  take(helper: number, number: number, dtype: string, rows: number, columns: number, bytes: Uint8Array): void {
-    this.#threads[helper]?.channel.call('takeRows', number, dtype, rows, columns, bytes).catch((error: unknown) => this.#fail(error));
+  take(helper: number, number: number, dtype: string, rows: number, columns: number, bytes: Uint8Array<ArrayBuffer>): void {
+    this.#threads[helper]?.port.postMessage({ rows: [number, dtype, rows, columns, bytes] } satisfies Request, [bytes.buffer]);
   }
 
   /** Products with rows that one of them holds. */
-  async multiply(helper: number, wanted: Uint32Array, x: Float32Array): Promise<Float32Array> {
-    const { channel } = this.#threads[helper] ?? {};
-    if (channel === undefined) throw new Qwen3Error('internal', 'the helper threads have ended');
-    try {
-      return await channel.call('multiplyRows', wanted, x);
-    } catch (error) {
-      this.#fail(error);
-      throw error;
-    }
+  multiply(helper: number, wanted: Uint32Array, x: Float32Array<ArrayBuffer>): Promise<Float32Array> {
+    return new Promise((resolve, reject) => {
+      const thread = this.#threads[helper];
+      if (thread === undefined) return reject(ENDED);
+      thread.waiting.push({ resolve, reject });
+      thread.port.postMessage({ wanted, x } satisfies Request, [x.buffer]);
+    });
   }
 
-  #fail(error: unknown): void {
+  #fail(error: Qwen3Error): void {
     if (this.#threads.length > 0) this.#log('the engine goes on without its helper threads', toPlain(error));
     this.end();
   }
 
   /** The threads end. */
   end(): void {
-    for (const { thread, channel } of this.#threads.splice(0)) {
-      thread.terminate();
-      channel.close(new Qwen3Error('internal', 'a helper thread has ended'));
+    for (const { worker, port, waiting } of this.#threads.splice(0)) {
+      worker.terminate();
+      port.close();
+      for (const { reject } of waiting) reject(ENDED);
     }
   }
 }
+
+const ENDED = new Qwen3Error('internal', 'the helper threads have ended');

@@ -3,9 +3,9 @@
 import { allowSubgroups, findAdapter } from './device.js';
 import { blobFetcher } from './download/blobs.js';
 import { FileChanged, ownFetch, type Fetcher } from './download/response.js';
-import { importCpuEngine, importGpuEngine, importGrammars, importJinja, type Engine, type Grammars, type Helper, type Loader, type LoaderOptions } from './engine.js';
+import { importCpuEngine, importGpuEngine, importGrammars, importJinja, type Engine, type Grammars, type Loader, type LoaderOptions } from './engine.js';
 import { aborted, asQwen3Error, Qwen3Error, toPlain } from './errors.js';
-import { Helpers, threadsFor } from './helpers.js';
+import { help, Helpers, threadsFor } from './helpers.js';
 import { KernelChoice } from './kernel-choice.js';
 import { Meter } from './progress.js';
 import { Channel, NOTHING, type Handlers, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainChatOptions, type PlainLoadOptions, type PlainSource, type Port } from './protocol.js';
@@ -48,8 +48,6 @@ class Host {
   readonly #states = new Map<number, ReplyState>();
   #engine: Engine | undefined;
   #helpers: Helpers | undefined;
-  /** What this thread computes for another's engine. */
-  #helping: Promise<Helper> | undefined;
   /** There once a reply has needed them. */
   #grammars: Grammars | undefined;
   /** What the engine was loaded from; nobody deletes it meanwhile. */
@@ -80,11 +78,10 @@ class Host {
       unload: () => this.#unload(),
       openReader: async () => void await indexedDbStore(),
       readHashed: async (name, file, chunk) => readHashed(await indexedDbStore(), name, file, chunk),
-      takeRows: async (...rows) => (await this.#help()).take(...rows),
-      multiplyRows: async (wanted, x) => (await this.#help()).multiply(wanted, x),
     };
     this.#page = new Channel(port, handlers, (notice) => {
       if (notice.type === 'cancelLoad') return this.#loading.abort();
+      if (notice.type === 'help') return help(notice.port);
       const state = this.#states.get(notice.reply);
       if (state !== undefined) state[notice.type === 'abort' ? 'abort' : 'skip'] = true;
     });
@@ -204,16 +201,19 @@ class Host {
 
   /** So many threads less this one; none where a browser refuses. */
   #startHelpers(threads: number, log: (message: string, data: object) => void): Helpers | undefined {
-    if (this.#startThread === undefined || threads < 2) return undefined;
+    const startThread = this.#startThread;
+    if (startThread === undefined || threads < 2) return undefined;
+    const start = (port: MessagePort): Worker => {
+      const thread = startThread();
+      const channel: Channel<Record<never, never>, Record<never, never>, never, PageNotice> = new Channel(thread, {}, () => undefined);
+      channel.notify({ type: 'help', port }, [port]);
+      return thread;
+    };
     try {
-      return this.#helpers = new Helpers(threads - 1, this.#startThread, log);
+      return this.#helpers = new Helpers(threads - 1, start, log);
     } catch {
       return undefined;
     }
-  }
-
-  #help(): Promise<Helper> {
-    return this.#helping ??= importCpuEngine().then(({ Helper }) => new Helper());
   }
 
   async #openStore(cache: PlainLoadOptions['cache']): Promise<Store | undefined> {

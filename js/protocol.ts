@@ -1,7 +1,6 @@
 // What the page and the engine's thread say to each other, and the channel that carries it over any message port.
 
 import { asQwen3Error, Qwen3Error, toPlain, type PlainError } from './errors.js';
-import type { Helper } from './engine.js';
 import type { Manifest } from './store/manifest.js';
 import type { HashedChunk } from './store/reader.js';
 import type { Chunk } from './store/store.js';
@@ -63,9 +62,6 @@ export interface HostCalls {
   openReader(): void;
   /** A chunk in the browser's database; nothing if it is not there. */
   readHashed(name: string, file: number, chunk: number): HashedChunk | undefined;
-  /** Of a thread that helps the engine's with products: see {@link Helper}. */
-  takeRows(number: number, dtype: string, rows: number, columns: number, bytes: Uint8Array): void;
-  multiplyRows(wanted: Uint32Array, x: Float32Array): Float32Array;
 }
 
 /** What the engine's thread tells the page unasked. */
@@ -93,6 +89,8 @@ export interface PageCalls {
 export type PageNotice =
   | { type: 'cancelLoad' }
   | { type: 'abort'; reply: number }
+  /** To another such thread, from the engine's: help it with products. */
+  | { type: 'help'; port: MessagePort }
   | { type: 'skipThinking'; reply: number };
 
 /** A set of calls. */
@@ -176,8 +174,8 @@ export class Channel<Remote extends Calls<Remote>, Local extends Calls<Local>, N
   }
 
   /** Tells the other side. */
-  notify(notice: NoticeOut): void {
-    if (this.#closed === undefined) this.#port.postMessage({ kind: 'notice', notice } satisfies Packet<NoticeOut>);
+  notify(notice: NoticeOut, transfer: Transferable[] = []): void {
+    if (this.#closed === undefined) this.#port.postMessage({ kind: 'notice', notice } satisfies Packet<NoticeOut>, { transfer });
   }
 
   /** Fails what is pending and whatever is asked from now on. */
