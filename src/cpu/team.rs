@@ -165,6 +165,143 @@ impl Share {
 
     fn took(&mut self, quarters: usize, ms: f64) {
         let before = self.took[quarters].unwrap_or(ms);
-        self.took[quarters] = Some(before + (ms - before) / 2.0);
+        self.took[quarters] = Some(before + (ms - before) / 4.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread;
+
+    use super::{Activations, Helpers, Matrix, Scratch, Share, TRIAL, Team};
+    use crate::cpu::Helper;
+    use crate::cpu::unpack::tests::random_blocks;
+    use crate::error::{Error, Result};
+    use crate::formats::{DType, TensorInfo};
+    use crate::model::Pending;
+
+    type Job = Box<dyn FnOnce(&mut Helper) + Send>;
+
+    /// Threads of the operating system. They answer as many products as `left` says, and fail from then on.
+    struct Threads {
+        jobs: Vec<Sender<Job>>,
+        left: Rc<Cell<usize>>,
+    }
+
+    impl Threads {
+        fn new(count: usize, left: &Rc<Cell<usize>>) -> Box<Self> {
+            let start = |_| {
+                let (jobs, received) = channel::<Job>();
+                thread::spawn(move || {
+                    let mut helper = Helper::default();
+                    received.into_iter().for_each(|job| job(&mut helper));
+                });
+                jobs
+            };
+            Box::new(Self { jobs: (0..count).map(start).collect(), left: left.clone() })
+        }
+    }
+
+    impl Helpers for Threads {
+        fn count(&self) -> usize {
+            self.jobs.len()
+        }
+
+        fn take(&mut self, helper: usize, number: u32, tensor: &TensorInfo, bytes: &[u8]) {
+            let (tensor, bytes) = (tensor.clone(), bytes.to_vec());
+            let job: Job = Box::new(move |helper| helper.take(number as usize, &tensor, &bytes).expect("rows in order"));
+            self.jobs[helper].send(job).expect("a thread");
+        }
+
+        fn multiply(&mut self, helper: usize, wanted: &[[u32; 2]], x: &[f32]) -> Pending<'static, Vec<f32>> {
+            let (wanted, x) = (wanted.to_vec(), x.to_vec());
+            let (answer, answered) = channel::<Result<Vec<f32>>>();
+            let job: Job = Box::new(move |helper| answer.send(helper.multiply(&wanted, &x)).expect("somebody waits"));
+            self.jobs[helper].send(job).expect("a thread");
+            let lost = self.left.get() == 0;
+            self.left.set(self.left.get().saturating_sub(1));
+            Box::pin(async move {
+                let products = answered.recv().expect("an answer")?;
+                if lost { Err(Error::internal("the thread is gone")) } else { Ok(products) }
+            })
+        }
+
+        fn now(&self) -> f64 {
+            0.0
+        }
+    }
+
+    /// Two matrices of one input, their rows given in two parts, and their products for `tokens` tokens.
+    fn products(helpers: Option<Box<dyn Helpers>>, quarters: usize, tokens: usize) -> [Vec<f32>; 2] {
+        let mut team = Team::new(helpers);
+        let columns = 256;
+        let matrices = [(DType::Q4_0, 37), (DType::Q6_K, 10)].map(|(dtype, rows)| {
+            let tensor = TensorInfo { name: "w".into(), dtype, shape: vec![rows, columns] };
+            let bytes = random_blocks(dtype, rows * columns, 7);
+            let mut matrix = Matrix::with_room_for(&tensor).expect("room");
+            let (first, rest) = bytes.split_at(tensor.row_bytes() * 8);
+            for (row, bytes) in [(0, first), (8, rest)] {
+                matrix.append(row, bytes).expect("rows");
+                team.give(&mut matrix, &tensor, row, bytes);
+            }
+            matrix
+        });
+        let floats: Vec<f32> = (0..tokens * columns).map(|i| (i * 7919 % 2003) as f32 / 1001.0 - 1.0).collect();
+        let mut x = Activations::default();
+        x.set(&floats, columns);
+        team.quarters = quarters;
+        let [a, b] = &matrices;
+        let mut out = [vec![0.0; tokens * a.rows()], vec![0.0; tokens * b.rows()]];
+        for _ in 0..2 {
+            let [out_a, out_b] = &mut out;
+            let products = [(a, &mut out_a[..]), (b, &mut out_b[..])];
+            pollster::block_on(team.multiply(&x, &mut Scratch::default(), products));
+        }
+        out
+    }
+
+    #[test]
+    fn products_are_the_same_bits_whoever_computes_which_rows() {
+        for tokens in [1, 7] {
+            let alone = products(None, 4, tokens);
+            for (helpers, quarters) in [(1, 4), (1, 1), (2, 3), (3, 4), (3, 0)] {
+                let all = Rc::new(Cell::new(usize::MAX));
+                let shared = products(Some(Threads::new(helpers, &all)), quarters, tokens);
+                assert_eq!(shared, alone, "{helpers} helpers, {quarters} quarters, {tokens} tokens");
+                let asked = if quarters == 0 { 0 } else { 2 * helpers };
+                assert_eq!(usize::MAX - all.get(), asked, "products asked for");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_lost_helper_owes_is_computed_here_and_none_is_asked_again() {
+        for answered in [0, 1, 3] {
+            let left = Rc::new(Cell::new(answered));
+            assert_eq!(products(Some(Threads::new(2, &left)), 4, 7), products(None, 4, 7), "{answered} answered");
+            assert_eq!(left.get(), 0);
+        }
+    }
+
+    /// What a share becomes when a step takes so many milliseconds with so many quarters.
+    fn settled(share: &mut Share, ms: impl Fn(usize) -> f64) -> usize {
+        for _ in 0..80 * TRIAL {
+            let quarters = share.choose();
+            share.took(quarters, ms(quarters));
+        }
+        let mut chosen: Vec<usize> = (0..TRIAL).map(|_| share.choose()).collect();
+        chosen.sort_unstable();
+        chosen[TRIAL / 2]
+    }
+
+    #[test]
+    fn helpers_are_given_what_has_been_fastest_lately() {
+        let mut share = Share::default();
+        assert_eq!(settled(&mut share, |quarters| 10.0 - quarters as f64), 4, "a processor of its own");
+        assert_eq!(settled(&mut share, |quarters| 10.0 + quarters as f64), 0, "a busy one");
+        assert_eq!(settled(&mut share, |quarters| (quarters as f64 - 2.0).abs()), 2, "something between");
     }
 }
