@@ -88,7 +88,14 @@ impl Matrix {
 
     /// `out: [tokens, wanted.len()] = x: [tokens, columns] · selfᵀ` for the rows `wanted`, a token's results `stride` after
     /// those of the token before. A result depends neither on the other tokens nor on the other rows.
-    pub fn multiply(&self, wanted: Range<usize>, x: &Activations, scratch: &mut Scratch, stride: usize, out: &mut [f32]) {
+    pub fn multiply(
+        &self,
+        wanted: Range<usize>,
+        x: &Activations,
+        scratch: &mut Scratch,
+        stride: usize,
+        out: &mut [f32],
+    ) {
         match self.dtype {
             DType::F32 | DType::F16 | DType::BF16 => self.multiply_floats(wanted, x, scratch, stride, out),
             _ => self.multiply_blocks(wanted, x, scratch, stride, out),

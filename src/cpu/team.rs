@@ -61,7 +61,12 @@ impl Team {
             let end = rows - helper * band;
             let (from, to) = (given.start.max(end - band), given.end.min(end));
             if from < to {
-                helpers.take(helper, number, &part, &bytes[(from - first_row) * row_bytes..(to - first_row) * row_bytes]);
+                helpers.take(
+                    helper,
+                    number,
+                    &part,
+                    &bytes[(from - first_row) * row_bytes..(to - first_row) * row_bytes],
+                );
             }
         }
     }
@@ -93,7 +98,8 @@ impl Team {
     ) {
         let count = self.helpers.as_ref().map_or(0, |helpers| helpers.count());
         let quarters = self.quarters;
-        let share = |matrix: &Matrix| if matrix.number.is_some() { band(matrix.rows(), count) * quarters / 4 } else { 0 };
+        let share =
+            |matrix: &Matrix| if matrix.number.is_some() { band(matrix.rows(), count) * quarters / 4 } else { 0 };
         let wanted = products.each_ref().map(|(matrix, _)| [matrix.number.unwrap_or(0), share(matrix) as u32]);
         let mut asked = Vec::new();
         if let Some(helpers) = self.helpers.as_mut().filter(|_| wanted.iter().any(|[_, count]| *count > 0)) {
@@ -212,7 +218,8 @@ mod tests {
 
         fn take(&mut self, helper: usize, number: u32, tensor: &TensorInfo, bytes: &[u8]) {
             let (tensor, bytes) = (tensor.clone(), bytes.to_vec());
-            let job: Job = Box::new(move |helper| helper.take(number as usize, &tensor, &bytes).expect("rows in order"));
+            let job: Job =
+                Box::new(move |helper| helper.take(number as usize, &tensor, &bytes).expect("rows in order"));
             self.jobs[helper].send(job).expect("a thread");
         }
 

@@ -99,7 +99,11 @@ impl Loader {
     }
 }
 
-async fn open(options: &Value, tokenizer: Option<Vec<u8>>, helpers: JsValue) -> Result<(model::Loader, Option<String>)> {
+async fn open(
+    options: &Value,
+    tokenizer: Option<Vec<u8>>,
+    helpers: JsValue,
+) -> Result<(model::Loader, Option<String>)> {
     let context_length = match &options["contextLength"] {
         Value::Null => None,
         length => {
