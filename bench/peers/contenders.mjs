@@ -2,7 +2,8 @@
 
 /** The contenders, by the names in which they are listed: an adapter's file and what it is told. */
 export const CONTENDERS = {
-  'qwen3-web cpu': { adapter: 'qwen3-web', device: 'cpu' },
+  'qwen3-web 1 thread': { adapter: 'qwen3-web', device: 'cpu', threads: 1 },
+  'qwen3-web 2 threads': { adapter: 'qwen3-web', device: 'cpu', threads: 2 },
   'qwen3-web webgpu': { adapter: 'qwen3-web', device: 'webgpu' },
   'transformers.js wasm': { adapter: 'transformers', device: 'wasm', threads: 2 },
   'transformers.js webgpu': { adapter: 'transformers', device: 'webgpu' },
@@ -17,7 +18,7 @@ export const CONTENDERS = {
  * without any, the GPU's part is the small checkpoint and few tokens: there, others take ten seconds for one.
  */
 export const suites = (adapter) => [
-  { model: 'full', promptTokens: 128, tokens: 32, contenders: ['qwen3-web cpu', 'wllama 1 thread', 'wllama 2 threads', 'transformers.js wasm'] },
+  { model: 'full', promptTokens: 128, tokens: 32, contenders: ['qwen3-web 1 thread', 'qwen3-web 2 threads', 'wllama 1 thread', 'wllama 2 threads', 'transformers.js wasm'] },
   {
     ...(adapter?.software === false ? { model: 'full', promptTokens: 512, tokens: 128 } : { model: 'small', promptTokens: 16, tokens: 6 }),
     contenders: ['qwen3-web webgpu', 'transformers.js webgpu', 'wllama webgpu', 'web-llm webgpu'],

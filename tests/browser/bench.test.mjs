@@ -10,7 +10,7 @@ import { serveBench } from '../../bench/peers/site.mjs';
 import { launch, open, ROOT } from './chromium.mjs';
 
 /** The others are not installed here: one of them stands for all that cannot run. */
-const SUITE = { model: 'qwen3-tiny-math', promptTokens: 16, tokens: 6, contenders: ['qwen3-web cpu', 'wllama 1 thread'] };
+const SUITE = { model: 'qwen3-tiny-math', promptTokens: 16, tokens: 6, contenders: ['qwen3-web 1 thread', 'wllama 1 thread'] };
 
 let server;
 before(async () => { server = await serveBench({ checkpoints: `${ROOT}pkg`, modules: `${ROOT}absent` }); });
@@ -26,7 +26,7 @@ test('measures what runs and says why the rest does not', async () => {
   const engine = statSync(`${ROOT}pkg/engine-cpu.wasm`).size;
   assert.ok(ours.libraryBytes > engine && ours.libraryBytes < 2 * engine, 'the engine and its JavaScript, without the model and the other engine');
   assert.ok(ours.libraryBrotliBytes < ours.libraryBytes / 2);
-  assert.equal(rounds['qwen3-web cpu'].length, 2);
+  assert.equal(rounds['qwen3-web 1 thread'].length, 2);
   assert.match(other.error, /module/);
   assert.equal(rounds['wllama 1 thread'].length, 1, 'what does not run is not tried again');
   assert.equal(told.length, 3);
@@ -39,7 +39,7 @@ test('measures what runs and says why the rest does not', async () => {
   } finally {
     console.log = log;
   }
-  assert.ok(lines.some((line) => line.startsWith('qwen3-web cpu') && / 1× +1×$/.test(line)), lines.join('\n'));
+  assert.ok(lines.some((line) => line.startsWith('qwen3-web 1 thread') && / 1× +1×$/.test(line)), lines.join('\n'));
   assert.ok(lines.some((line) => line.startsWith('wllama 1 thread did not run: ')), lines.join('\n'));
 });
 
@@ -53,7 +53,7 @@ test('the page measures the same and draws it', async () => {
     assert.equal(await page.evaluate(() => document.getElementById('progress').value), 1);
     const headings = await page.locator('h3').allTextContents();
     assert.deepEqual(headings.map((heading) => heading.split(',')[0]), ['Decode', 'Prefill', 'First token', 'Load', 'Second load', 'Library', 'Library']);
-    assert.match(await page.locator('.ours').first().textContent(), /qwen3-web cpu\d/);
+    assert.match(await page.locator('.ours').first().textContent(), /qwen3-web 1 thread\d/);
     assert.match(await page.locator('.failed').textContent(), /does not run here: .*module/);
   } finally {
     await context.close();

@@ -2,8 +2,8 @@
 
 import { loadModel } from '/pkg/index.js';
 
-export async function load({ checkpoint, device, contextLength }) {
-  const model = await loadModel(`${checkpoint}.gguf`, { device, contextLength });
+export async function load({ checkpoint, device, threads, contextLength }) {
+  const model = await loadModel(`${checkpoint}.gguf`, { device, contextLength, ...(threads === undefined ? {} : { threads }) });
   return {
     async run(prompt, tokens) {
       const start = performance.now();
