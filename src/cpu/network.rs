@@ -80,7 +80,7 @@ pub struct Workspace {
 }
 
 impl Network {
-    /// Takes `tokens` in at positions `first..` and returns the logits after the last, `[vocab]`; there is at least one.
+    /// Takes `tokens` in at positions `first..` and returns the last one's hidden state, `[hidden]`; there is at least one.
     pub async fn forward(
         &self,
         tokens: &[u32],
@@ -94,9 +94,8 @@ impl Network {
         for (i, tile) in tokens.chunks(TILE).enumerate() {
             self.tile(tile, first + i * TILE, kv, w, team).await;
         }
-        let logits = self.logits(w, team).await;
         team.end(tokens.len(), began);
-        Ok(logits)
+        Ok(w.hidden[w.hidden.len() - self.config.hidden..].to_vec())
     }
 
     async fn tile(&self, tokens: &[u32], first: usize, kv: &mut KvCache, w: &mut Workspace, team: &mut Team) {
@@ -151,10 +150,10 @@ impl Network {
         add(&mut w.hidden, &w.normed);
     }
 
-    async fn logits(&self, w: &mut Workspace, team: &mut Team) -> Vec<f32> {
+    /// The head's `[vocab]` for one token's `hidden: [hidden]`.
+    pub async fn logits(&self, hidden: &[f32], w: &mut Workspace, team: &mut Team) -> Vec<f32> {
         let c = &self.config;
-        let last = w.hidden.len() - c.hidden;
-        norm_rows(&w.hidden[last..], &self.final_norm, c.rms_eps, &mut w.normed);
+        norm_rows(hidden, &self.final_norm, c.rms_eps, &mut w.normed);
         w.x.set(&w.normed, c.hidden);
         let mut logits = vec![0.0; c.vocab];
         let head = self.head.as_ref().unwrap_or(&self.embedding);

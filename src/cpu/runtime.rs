@@ -24,7 +24,9 @@ struct Sequence {
     kv: KvCache,
     /// Tokens whose keys and values are cached.
     length: usize,
-    /// `[vocab]`, of the last cached token; none when that was cut off.
+    /// `[hidden]`, of the last cached token; none when that was cut off.
+    hidden: Option<Vec<f32>>,
+    /// `[vocab]`, of `hidden`, once somebody has asked.
     logits: Option<Vec<f32>>,
     decode: Option<Decode>,
 }
@@ -57,7 +59,7 @@ impl Cpu {
         self.sequences.get_mut(&id.0).ok_or_else(|| unknown(id))
     }
 
-    /// Appends `tokens` to what is cached and keeps the logits of the last.
+    /// Appends `tokens` to what is cached and keeps what the head needs of the last.
     async fn append(&mut self, id: SequenceId, tokens: &[u32]) -> Result<()> {
         let (limit, vocab) = (self.info.context_length, self.network.config.vocab);
         let sequence = self.sequences.get_mut(&id.0).ok_or_else(|| unknown(id))?;
@@ -73,10 +75,20 @@ impl Cpu {
             return Ok(());
         }
         let (kv, workspace) = (&mut sequence.kv, &mut self.workspace);
-        let logits = self.network.forward(tokens, sequence.length, kv, workspace, &mut self.team).await?;
+        let hidden = self.network.forward(tokens, sequence.length, kv, workspace, &mut self.team).await?;
         sequence.length += tokens.len();
-        sequence.logits = Some(logits);
+        (sequence.hidden, sequence.logits) = (Some(hidden), None);
         Ok(())
+    }
+
+    /// The logits of the last cached token.
+    async fn head(&mut self, id: SequenceId) -> Result<&[f32]> {
+        let sequence = self.sequences.get_mut(&id.0).ok_or_else(|| unknown(id))?;
+        let hidden = sequence.hidden.as_ref().ok_or_else(no_logits)?;
+        if sequence.logits.is_none() {
+            sequence.logits = Some(self.network.logits(hidden, &mut self.workspace, &mut self.team).await);
+        }
+        sequence.logits.as_deref().ok_or_else(no_logits)
     }
 
     async fn draw(&mut self, id: SequenceId, allowed: Option<&[u32]>) -> Result<Vec<u32>> {
@@ -90,6 +102,7 @@ impl Cpu {
         if let Some(token) = decode.drawn.take() {
             self.append(id, &[token]).await?;
         }
+        self.head(id).await?;
         let sequence = self.sequence(id)?;
         let (Some(decode), Some(logits)) = (&mut sequence.decode, &sequence.logits) else { return Ok(Vec::new()) };
         let token = match allowed {
@@ -126,7 +139,7 @@ impl Runtime for Cpu {
         let kv = empty_cache(&self.network);
         let id = self.opened;
         self.opened += 1;
-        self.sequences.insert(id, Sequence { kv, length: 0, logits: None, decode: None });
+        self.sequences.insert(id, Sequence { kv, length: 0, hidden: None, logits: None, decode: None });
         Ok(SequenceId(id))
     }
 
@@ -146,12 +159,12 @@ impl Runtime for Cpu {
     }
 
     fn logits(&mut self, sequence: SequenceId) -> Pending<'_, Vec<f32>> {
-        Box::pin(async move { self.sequence(sequence)?.logits.clone().ok_or_else(no_logits) })
+        Box::pin(async move { Ok(self.head(sequence).await?.to_vec()) })
     }
 
     fn decode(&mut self, sequence: SequenceId, plan: DecodePlan) -> Result<()> {
         let sequence = self.sequence(sequence)?;
-        if sequence.logits.is_none() {
+        if sequence.hidden.is_none() {
             return Err(no_logits());
         }
         sequence.decode = Some(Decode {
@@ -176,7 +189,7 @@ impl Runtime for Cpu {
         sequence.decode = None;
         if length < sequence.length {
             sequence.length = length;
-            sequence.logits = None;
+            (sequence.hidden, sequence.logits) = (None, None);
             sequence.kv.truncate(length);
         }
         Ok(())
