@@ -6,12 +6,10 @@
 // the small one on whatever adapter there is, a software one too.
 
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import os from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { number, printTable } from './table.mjs';
+import { keep, number, printTable } from './table.mjs';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
@@ -38,8 +36,7 @@ function bench(model, contexts, device) {
 
 const contexts = values.contexts.split(',').map(Number);
 const lines = [...bench('full', contexts, []), ...bench('small', contexts.filter((context) => context < 4096), ['--device', 'gpu'])];
-const machine = { processor: os.cpus()[0]?.model, cores: os.cpus().length, load: os.loadavg()[0] };
-writeFileSync(values.out, `${JSON.stringify({ date: new Date().toISOString(), machine, lines }, undefined, 1)}\n`);
+keep(values.out, { lines });
 
 const what = ({ checkpoint, adapter, device }) => `${checkpoint}, ${adapter?.split(/ ?[(,]/)[0] ?? device ?? 'no device'}`;
 const measured = lines.filter(({ leftOut }) => leftOut === undefined);

@@ -7,9 +7,14 @@
 import { start } from '../tests/browser/bench.mjs';
 import { faulty, fileOf, noise } from '../tests/browser/faults.mjs';
 import { scriptedModel } from '../tests/browser/scripted.mjs';
+import { median } from './peers/contenders.mjs';
 
 const [megabytes = '400', runs = '5'] = process.argv.slice(2);
 const MIB = 2 ** 20;
+
+/** MB/s of so many bytes, of the median of times in milliseconds. */
+const rate = (bytes, times) => Math.round(bytes / 1000 / median(times));
+const rates = ({ write, read }) => ({ writeMBps: rate(64 * MIB, write), readMBps: rate(64 * MIB, read) });
 
 const model = fileOf(scriptedModel({ thinking: ['Hm'], answer: ['Yes'], width: 32 * Math.ceil(Number(megabytes) * 1e6 / (32 * 3 * 128 * 4)) }));
 const bench = await start();
@@ -21,19 +26,22 @@ try {
   });
   const page = await bench.page();
   const figures = { browser: await page.evaluate(() => navigator.userAgent), megabytes: model.size / 1e6, chunks: {} };
-  for (const mebibytes of [1, 4, 8, 16]) figures.chunks[`${mebibytes} MiB`] = await page.evaluate(chunks, { bytes: mebibytes * MIB, runs: Number(runs) });
-  figures.chunks.OPFS = await page.evaluate((options) => new Promise((resolve) => {
+  for (const mebibytes of [1, 4, 8, 16]) {
+    figures.chunks[`${mebibytes} MiB`] = rates(await page.evaluate(chunks, { bytes: mebibytes * MIB, runs: Number(runs) }));
+  }
+  figures.chunks.OPFS = rates(await page.evaluate((options) => new Promise((resolve) => {
     const worker = new Worker('/opfs.js');
     worker.onmessage = ({ data }) => resolve(data);
     worker.postMessage(options);
-  }), { runs: Number(runs) });
-  Object.assign(figures, await page.evaluate(secondLoad, { size: model.size, runs: Number(runs) }));
+  }), { runs: Number(runs) }));
+  const { load, plain } = await page.evaluate(secondLoad, { size: model.size, runs: Number(runs) });
+  Object.assign(figures, { secondLoadMBps: rate(model.size, load), plainReadMBps: rate(model.size, plain) });
   console.log(JSON.stringify(figures, undefined, 1));
 } finally {
   await bench.stop();
 }
 
-/** In the page: MB/s of writing and reading 64 MiB of noise in chunks of that size, the median of the runs. */
+/** In the page: milliseconds of writing and of reading 64 MiB of noise in chunks of that size, by run. */
 async function chunks({ bytes, runs }) {
   const data = new Uint8Array(await (await fetch('/noise')).arrayBuffer());
   const count = data.length / bytes;
@@ -56,8 +64,7 @@ async function chunks({ bytes, runs }) {
   }
   db.close();
   await settled(indexedDB.deleteDatabase(db.name));
-  const median = (list) => Math.round(data.length / 1000 / list.sort((a, b) => a - b)[list.length >> 1]);
-  return { writeMBps: median(times.write), readMBps: median(times.read) };
+  return times;
 }
 
 /** In a worker, which alone may have such a handle: the same of one file in the origin's private file system, in slices of 4 MiB. */
@@ -78,11 +85,10 @@ async function opfs({ runs }) {
     handle.close();
     await folder.removeEntry('noise');
   }
-  const median = (list) => Math.round(data.length / 1000 / list.sort((a, b) => a - b)[list.length >> 1]);
-  return { writeMBps: median(times.write), readMBps: median(times.read) };
+  return times;
 }
 
-/** In the page: MB/s of loading the model a second time and of reading its chunks and nothing else, taking turns; the medians. */
+/** In the page: milliseconds of loading the model a second time and of reading its chunks and nothing else, taking turns. */
 async function secondLoad({ size, runs }) {
   const load = async () => {
     const start = performance.now();
@@ -107,6 +113,5 @@ async function secondLoad({ size, runs }) {
     times.plain.push(await plain());
     times.load.push(await load());
   }
-  const median = (list) => Math.round(size / 1000 / list.sort((a, b) => a - b)[list.length >> 1]);
-  return { secondLoadMBps: median(times.load), plainReadMBps: median(times.plain) };
+  return times;
 }

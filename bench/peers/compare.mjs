@@ -7,14 +7,13 @@
 // `cargo xtask bench` prepares what it needs. In every round a contender has a browser and a profile of its own. Memory is what
 // all processes of the browser hold beyond a blank page, shared pages divided among them (Linux only).
 
-import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { launch, open, ROOT } from '../../tests/browser/chromium.mjs';
-import { number, printTable } from '../table.mjs';
+import { keep, number, printTable } from '../table.mjs';
 import { CONTENDERS, FIGURES, median, suites } from './contenders.mjs';
 import { memoryOf } from './memory.mjs';
 import { serveBench, weigh } from './site.mjs';
@@ -42,7 +41,7 @@ async function once(server, settings, limitMs) {
     server.library();
     const first = { ...await inPage(context, server, 'measure', settings), library: server.library() };
     const second = await inPage(context, server, 'loadAgain', settings);
-    return { ...first, ...second, ...(blank === undefined ? {} : { peakBytes: peak - blank }) };
+    return { ...first, ...second, ...(blank === undefined ? {} : { peakBytes: Math.max(peak - blank, 0) }) };
   };
   let limit;
   const late = new Promise((_, reject) => { limit = setTimeout(() => reject(new Error(`not done after ${limitMs / 1000} s`)), limitMs); });
@@ -139,8 +138,7 @@ async function main() {
     measured.push(await compare(server, suite, { rounds: Number(values.rounds), limitMs: Number(values.limit) * 1000, tell: console.error }));
   }
   await server.close();
-  const machine = { processor: os.cpus()[0]?.model, cores: os.cpus().length, load: os.loadavg()[0] };
-  writeFileSync(values.out, `${JSON.stringify({ date: new Date().toISOString(), machine, browser, adapter, suites: measured }, undefined, 1)}\n`);
+  keep(values.out, { browser, adapter, suites: measured });
   console.log(`${browser}; adapter: ${adapter === undefined ? 'none' : `${adapter.vendor} ${adapter.architecture} ${adapter.description}`}`);
   measured.forEach(printSuite);
   console.log(`\nmedians of ${values.rounds} rounds; ×: how many times as fast the first is; all of it in ${values.out}`);

@@ -1,6 +1,6 @@
 //! Activations in the two forms products take: f32, and 16-bit integers with a scale per 32.
 
-use super::kernels::{BLOCK, Row};
+use super::kernels::{BLOCK, ROUND, Row};
 
 /// `[tokens, columns]` of activations; `columns` is a multiple of 32.
 #[derive(Default)]
@@ -56,8 +56,6 @@ impl Activations {
 /// Each 32 of `floats` to integers of at most 32767 in magnitude and the scale that gives them back to within half of
 /// it. A block with an infinity or NaN gives back NaN.
 pub fn quantize(floats: &[f32], values: &mut [i16], scales: &mut [f32]) {
-    // Adding and subtracting 1.5 · 2²³ rounds to the nearest integer, on every target in the same way.
-    const ROUND: f32 = 12_582_912.0;
     let (floats, _) = floats.as_chunks::<BLOCK>();
     let (values, _) = values.as_chunks_mut::<BLOCK>();
     for ((floats, values), scale) in floats.iter().zip(values).zip(scales) {

@@ -148,7 +148,6 @@ impl RowStream {
 }
 
 /// A file that ends too early.
-/// A file that ends before its bytes do.
 pub fn truncated(message: impl Into<String>) -> Error {
     Error::malformed(message).hint("the file is incomplete: download it again")
 }

@@ -36,7 +36,7 @@ enum Verb {
     Build(build::Options),
     /// Run every test: Rust, the kernels on a GPU or a software one, the package in a browser
     Test,
-    /// Check format, lints, types and architecture: fast, no browser
+    /// Check format, lints, types, architecture and, by a build, the size of the download: no browser
     Check,
     /// Measure speed: natively, and in a browser beside other libraries
     Bench(bench::Options),

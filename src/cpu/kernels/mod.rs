@@ -79,18 +79,20 @@ pub fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     lanes[0]
 }
 
+/// Adding and subtracting 1.5 · 2²³ rounds to the nearest integer, on every target in the same way.
+pub const ROUND: f32 = 12_582_912.0;
+
 /// `eˣ` to within 2e-7 of itself, with no branch or call, so that loops of it become vector instructions: 2ⁿ times a polynomial
 /// for what is left of x, at most ln 2 / 2 (the coefficients are those of Cephes' `expf`, S. Moshier). From −87 down it stays 1.6e-38.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0;
     let x = if x < -87.0 { -87.0 } else { x };
     let x = if x > 88.0 { 88.0 } else { x };
     let shifted = x * core::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
     let mut p = 1.987_569_2e-4;
-    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1] {
+    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = p * r + coefficient;
     }
     // The low bits of `shifted` are n.
