@@ -122,16 +122,12 @@ def verify(directory, weights):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint")
-    parser.add_argument("--mix", type=Path, help="other weights (a model.safetensors) of which a --share is mixed in")
-    parser.add_argument("--share", type=float, default=0.1)
     parser.add_argument("--f16", action="store_true", help="write the F16 file too")
     parser.add_argument("--publish", action="store_true", help="write the float16 checkpoint to ./published")
     parser.add_argument("--verify", action="store_true", help="compare with transformers (needs the published checkpoint)")
     args = parser.parse_args()
     config = json.loads((args.checkpoint / "config.json").read_text())
     weights = load_file(args.checkpoint / "model.safetensors")
-    if args.mix:
-        weights = {k: v.float() * args.share + weights[k].float() * (1 - args.share) for k, v in load_file(args.mix).items()}
     weights = {k: v.to(torch.float16) for k, v in weights.items()}
     write_gguf(HERE / f"{NAME}-q8_0.gguf", config, weights, True)
     if args.f16:

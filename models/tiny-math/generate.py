@@ -17,7 +17,7 @@ from pathlib import Path
 import jinja2
 
 import phrases as P
-from working import add, divide, fraction, multiply, reduce, signed_sum, square_root
+from working import difference, divide, fraction, multiply, quotient, reduce, short_division, signed_sum, square_root
 
 HERE = Path(__file__).parent
 TEMPLATE_TEXT = (HERE / "chat_template.jinja").read_text()
@@ -35,9 +35,9 @@ SYSTEM = dict(zip(SCALES, [(5, 9), (9, 15), (12, 20), (15, 30)]))
 STAGES = {
     "basic": {"families": {"quadratic": 0.36, "linear": 0.22, "arithmetic": 0.24, "triangle": 0.06, "word": 0.04, "greet": 0.02, "able": 0.02, "other": 0.04},
               "ranges": (0.90, 0.08, 0.02, 0), "digits": (45, 45, 7, 3, 0)},
-    "full": {"families": {"quadratic": 0.23, "linear": 0.22, "arithmetic": 0.16, "system": 0.18, "triangle": 0.03, "percent": 0.03, "word": 0.04,
-                          "greet": 0.01, "able": 0.01, "other": 0.02, "tool": 0.02, "follow": 0.05},
-             "ranges": (0.20, 0.30, 0.50, 0), "digits": (24, 34, 24, 18, 0)},
+    "full": {"families": {"quadratic": 0.21, "linear": 0.25, "arithmetic": 0.16, "system": 0.17, "triangle": 0.02, "percent": 0.03, "word": 0.03,
+                          "greet": 0.01, "able": 0.01, "other": 0.02, "tool": 0.02, "follow": 0.07},
+             "ranges": (0.15, 0.25, 0.60, 0), "digits": (24, 34, 24, 18, 0)},
 }
 BEYOND = (0, 10, 20, 30, 40)  # digits of the arithmetic that is harder than anything trained on
 MODES = {"think": 0.84, "off": 0.09, "no_think": 0.04, "cut": 0.03}
@@ -148,10 +148,18 @@ def quadratic_thinking(a, b, c, lang):
     if a < 0:
         a, b, c = -a, -b, -c
         lines.append("*(-1): " + polynomial((a, "x²"), (b, "x"), (c, "")) + "=0")
-    while (g := gcd(a, b, c)) > 1:
-        p = next(p for p in range(2, g + 1) if g % p == 0)
-        a, b, c = a // p, b // p, c // p
-        lines.append(f"÷{p}: " + polynomial((a, "x²"), (b, "x"), (c, "")) + "=0")
+    for p in (2, 3, 5, 7):
+        while a % p == 0:
+            if p != 2 and p != 5 and b:
+                lines.append(f"{p}: {abs(b)}[{','.join(short_division(abs(b), p))}]")
+            if b % p:
+                break
+            if p != 2 and p != 5 and c:
+                lines.append(f"{p}: {abs(c)}[{','.join(short_division(abs(c), p))}]")
+            if c % p:
+                break
+            a, b, c = a // p, b // p, c // p
+            lines.append(f"÷{p}: " + polynomial((a, "x²"), (b, "x"), (c, "")) + "=0")
     lines.append(f"a={a}, b={b}, c={c}")
     text, square = multiply(abs(b), abs(b))
     lines.append("b²: " + text)
@@ -160,7 +168,7 @@ def quadratic_thinking(a, b, c, lang):
     text, product = multiply(four_a, abs(c))
     product = -product if c < 0 else product
     lines.append("4ac: " + text + f" → {product}" * (c < 0))
-    text, d = signed_sum(square, -product)
+    text, d = difference(square, product)
     lines.append("D: " + text)
     if d < 0:
         lines.append("D<0")
@@ -172,8 +180,8 @@ def quadratic_thinking(a, b, c, lang):
         return "\n".join(lines), None, text + {"en": ".", "zh": "。"}[lang]
     lines += [square_root(d)[0], f"2a={2 * a}"]
     roots = []
-    for name, sign in (("x₁", 1), ("x₂", -1)) if s else (("x", 1),):
-        text, n = signed_sum(-b, sign * s)
+    for name, operation in (("x₁", signed_sum), ("x₂", difference)) if s else (("x", signed_sum),):
+        text, n = operation(-b, s)
         lines.append(f"{name}: {text}")
         text, value = reduce(n, 2 * a)
         lines.append(f"{name}={text}")
@@ -224,16 +232,10 @@ def signed_multiply(a, b):
     return (text + f" → -{v}", -v) if (a < 0) != (b < 0) and v else (text, v)
 
 
-def difference(a, b):
-    """a-b likewise."""
-    text, v = signed_sum(a, -b)
-    return f"{a}-{b}: {text}" if a < 0 or b < 0 else text, v
-
-
 def finish_linear(lines, a, n, lang):
     """From ax=n to the answer."""
     lines.append(polynomial((a, "x")) + f"={n}")
-    text, value = reduce(n, a)
+    text, value = quotient(n, a)
     if a != 1:
         lines.append("x=" + text)
     return "\n".join(lines), (n, a, value), f"x = {value}" + {"en": ".", "zh": "。"}[lang]
@@ -248,7 +250,7 @@ def linear(rng, lang, scale):
     if form < 0.45:  # ax+b=d
         d = a * x + b if rng.random() < 0.8 else nonzero(c_max)
         problem = polynomial((a, "x"), (b, "")) + f"={d}"
-        text, n = signed_sum(d, -b)
+        text, n = difference(d, b)
         lines += [problem, text]
     elif form < 0.75:  # ax+b=cx+d
         c = nonzero(c_max)
@@ -257,9 +259,9 @@ def linear(rng, lang, scale):
         d = (a - c) * x + b if rng.random() < 0.8 else nonzero(c_max)
         problem = polynomial((a, "x"), (b, "")) + "=" + polynomial((c, "x"), (d, ""))
         lines.append(problem)
-        text, a = signed_sum(a, -c)
+        text, a = difference(a, c)
         lines.append("x: " + text)
-        text, n = signed_sum(d, -b)
+        text, n = difference(d, b)
         lines.append("1: " + text)
     elif form < 0.9:  # a(x+b)=d
         a = a if abs(a) > 1 else 2
@@ -267,15 +269,15 @@ def linear(rng, lang, scale):
         problem = f"{a}({polynomial((1, 'x'), (b, ''))})={d}"
         text, product = signed_multiply(a, b)
         lines += [problem, text, polynomial((a, "x"), (product, "")) + f"={d}"]
-        text, n = signed_sum(d, -product)
+        text, n = difference(d, product)
         lines.append(text)
     else:  # x/a+b=d
         a = abs(a) + 1
         d = x + b
         problem = f"x/{a}{b:+d}={d}"
-        text, quotient = signed_sum(d, -b)
-        lines += [problem, text, f"x/{a}={quotient}"]
-        text, n = signed_multiply(quotient, a)
+        text, total = difference(d, b)
+        lines += [problem, text, f"x/{a}={total}"]
+        text, n = signed_multiply(total, a)
         lines.append(text)
         a = 1
     thinking, root, answer = finish_linear(lines, a, n, lang)
@@ -300,7 +302,7 @@ def system(rng, lang, scale):
         lines += [f"{name}: {t1}", t2, t3]
         values.append(v3)
     for name, v in (("x", values[1]), ("y", values[2])):
-        lines.append(f"{name}=" + reduce(v, values[0])[0])
+        lines.append(f"{name}=" + quotient(v, values[0])[0])
     style = Style(rng)
     joint = rng.choice([", ", "; ", {"en": " and ", "zh": " 和 "}[lang]])
     problem = style.write(first) + joint + style.write(second)
@@ -352,7 +354,7 @@ def evaluate_tree(tree):
         if op == "+":
             text, v = signed_sum(left, right)
         elif op == "-":
-            text, v = signed_sum(left, -right)
+            text, v = difference(left, right)
         elif op == "*":
             text, v = signed_multiply(left, right)
         else:
@@ -493,8 +495,9 @@ def doubled(n, m):
     """Working and value of 2n/m."""
     g = gcd(n, m) * (1 if m > 0 else -1)
     n, m = n // g, m // g
-    text, value = reduce(2 * n, m)
-    return f"{fraction(n, m)}\n2*{abs(n)}={2 * abs(n)}\n{text}", value
+    value = fraction(2 * n, m)
+    text = [fraction(n, m), f"2*{abs(n)}={2 * abs(n)}"] + [f"{2 * n}/{m}" + f"={value}" * (m % 2 == 0)] * (m > 1)
+    return "\n".join(text), value
 
 
 def follow_up(rng, lang):

@@ -40,7 +40,18 @@ def subtract(a, b):
 
 
 def signed_sum(a, b):
-    """a+b for any signs, reduced to one operation on magnitudes."""
+    """a+b for any signs, reduced to one operation on magnitudes. What the sum is of stands first: '-5+17: 17-5=12'."""
+    text, v = unsigned_sum(a, b)
+    return (text if a >= 0 and b >= 0 else f"{a}+{b}: {text}"), v
+
+
+def difference(a, b):
+    """a-b likewise: '5-17: -(17-5)=-12'."""
+    text, v = unsigned_sum(a, -b)
+    return (text if a >= b >= 0 else f"{a}-{b}: {text}"), v
+
+
+def unsigned_sum(a, b):
     if a >= 0 and b >= 0:
         return add(a, b)
     if a < 0 and b < 0:
@@ -107,14 +118,14 @@ def short_division(a, b):
 
 
 def long_division(a, b):
-    """Steps of a/b for a >= 0 and b > 9, one per digit of the quotient, and the remainder."""
-    steps, r = [], 0
+    """Steps of a/b for a >= b > 9: the multiples of b, one step per digit of the quotient; and the remainder."""
+    steps, r = [",".join(f"{i}:{b * i}" for i in range(1, 10))], 0
     for d in digits(a):
         n = 10 * r + d
         q, r = divmod(n, b)
         if q:
             steps.append(f"{n}-{q}*{b}={n}-{q * b}={r}")
-        elif steps:
+        elif len(steps) > 1:
             steps.append(f"{n}: 0")
     return steps, r
 
@@ -140,11 +151,40 @@ def square_root(n):
     return f"√{n}: {known}*{known}={known * known}; {text}; {100 * left + n % 100}={20 * known + last}*{last}; √{n}={s}", s
 
 
+def quotient(n, d):
+    """n/d brought to lowest terms by division with remainder: '91/-14=-91/14 1:14,2:28,…,9:126; 91-6*14=91-84=7; 14-2*7=0; 7: 91/7=13; 14/7=2; -13/2'.
+
+    The greatest common divisor of the divisor and the remainder follows by Euclid's algorithm."""
+    text = f"{n}/{d}"
+    if n == 0 or abs(d) == 1:
+        return f"{text}={fraction(n, d)}", fraction(n, d)
+    if d < 0:
+        n, d = -n, -d
+        text += f"={n}/{d}"
+    steps, r = [], abs(n)
+    if r >= d:
+        if d < 10:
+            steps.append(f"[{','.join(short_division(r, d))}]")
+            r %= d
+        else:
+            steps, r = long_division(r, d)
+    if r:
+        g, rest = d, r
+        while rest:
+            step = f"{g}-{g // rest}*{rest}={g % rest}"
+            steps.append(step)
+            g, rest = rest, g % rest
+        if g == 1:
+            return f"{text} {'; '.join(steps)}; 1", f"{n}/{d}"
+        steps += [f"{g}: {divide(abs(n), g)[0]}", divide(d, g)[0]]
+    return f"{text} {'; '.join(steps)}; {fraction(n, d)}", fraction(n, d)
+
+
 def reduce(n, d):
     """n/d brought to lowest terms one prime at a time: '154/28 ÷2=77/14 7:[11,07]÷7=11/2'.
 
-    Whether 2 and 5 divide is seen at the last digit; for 3 and 7 each digit of the quotient and the remainder after it are written
-    ('3:[01,42,62]': 140 is not divisible by 3), for larger primes long division is."""
+    For the denominators of quadratic equations, whose primes are 2, 3, 5 and 7. Whether 2 and 5 divide is seen at the last digit;
+    for 3 and 7 each digit of the quotient and the remainder after it are written ('3:[01,42,62]': 140 is not divisible by 3)."""
     text = f"{n}/{d}"
     if d < 0:
         n, d = -n, -d
@@ -159,8 +199,6 @@ def reduce(n, d):
         steps, r = "", n % p
         if p in (3, 7) and abs(n) >= 30:
             steps = f"{p}:[{','.join(short_division(abs(n), p))}]"
-        elif p > 7 and abs(n) >= p:
-            steps = f"({'; '.join(long_division(abs(n), p)[0])})"
         text += f" {steps}" if steps else " " * (r == 0)
         if r:
             while rest % p == 0:
