@@ -51,25 +51,31 @@ export class Helpers {
   readonly #threads: Thread[] = [];
   readonly #log: (message: string, data: object) => void;
 
-  /** Starts so many; `start` starts a thread and has it {@link help} on a port. */
+  /** Starts so many, fewer where the browser refuses; `start` starts a thread and has it {@link help} on a port. */
   constructor(count: number, start: (port: MessagePort) => Worker, log: (message: string, data: object) => void) {
     this.#log = log;
-    while (this.#threads.length < count) {
-      const { port1: port, port2 } = new MessageChannel();
-      const thread: Thread = { worker: start(port2), port, waiting: [] };
-      thread.worker.addEventListener('error', (event) => {
-        event.preventDefault();
-        this.#fail(new Qwen3Error('internal', `a helper thread has crashed: ${event.message}`));
-      });
-      port.onmessage = ({ data }: MessageEvent<Answer>) => {
-        const waiting = thread.waiting.shift();
-        if (data instanceof Float32Array) return waiting?.resolve(data);
-        const error = asQwen3Error(data);
-        waiting?.reject(error);
-        this.#fail(error);
-      };
-      this.#threads.push(thread);
+    try {
+      while (this.#threads.length < count) this.#add(start);
+    } catch {
+      // A browser that refuses one will not give the next.
     }
+  }
+
+  #add(start: (port: MessagePort) => Worker): void {
+    const { port1: port, port2 } = new MessageChannel();
+    const thread: Thread = { worker: start(port2), port, waiting: [] };
+    thread.worker.addEventListener('error', (event) => {
+      event.preventDefault();
+      this.#fail(new Qwen3Error('internal', `a helper thread has crashed: ${event.message}`));
+    });
+    port.onmessage = ({ data }: MessageEvent<Answer>) => {
+      const waiting = thread.waiting.shift();
+      if (data instanceof Float32Array) return waiting?.resolve(data);
+      const error = asQwen3Error(data);
+      waiting?.reject(error);
+      this.#fail(error);
+    };
+    this.#threads.push(thread);
   }
 
   /** How many there are. */

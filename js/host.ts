@@ -90,9 +90,14 @@ class Host {
   async #load(source: PlainSource, options: PlainLoadOptions): Promise<ModelInfo> {
     const context = await this.#context(options);
     return this.#takeIn(source, context, async (weights) => {
-      const info = await this.#loadEngine(source, options, weights, context);
-      this.#weights = weights;
-      return info;
+      try {
+        const info = await this.#loadEngine(source, options, weights, context);
+        this.#weights = weights;
+        return info;
+      } catch (error) {
+        this.#helpers?.end();
+        throw error;
+      }
     });
   }
 
@@ -153,7 +158,8 @@ class Host {
   async #loadEngine(source: PlainSource, options: PlainLoadOptions, weights: Weights, { meter, signal }: Context): Promise<ModelInfo> {
     const { format, configJson, tokenizerJson, tokenizerConfigJson, chatTemplate } = weights;
     const log = (message: string, data: object): void => this.#page.notify({ type: 'log', level: 'warn', message, data });
-    const startHelpers = (): Helpers | undefined => this.#startHelpers(options.threads ?? threadsFor(weights.files.reduce((sum, file) => sum + (file.sizeBytes() ?? 0), 0)), log);
+    const bytes = weights.files.reduce((sum, file) => sum + (file.sizeBytes() ?? 0), 0);
+    const startHelpers = (): Helpers | undefined => this.#startHelpers(options.threads ?? threadsFor(bytes), log);
     const { loader, device, adapter } = await openLoader(options.device, log, startHelpers, {
       format, configJson, tokenizerJson, tokenizerConfigJson, chatTemplate,
       insist: options.device === 'webgpu',
@@ -178,7 +184,6 @@ class Host {
       engine = await loader.finish();
     } catch (error) {
       discard(loader);
-      this.#helpers?.end();
       throw error;
     }
     try {
@@ -190,7 +195,6 @@ class Host {
       if (signal.aborted) throw aborted(signal);
     } catch (error) {
       engine.free();
-      this.#helpers?.end();
       throw error;
     }
     this.#engine = engine;
@@ -199,7 +203,7 @@ class Host {
     return { ...info, name: source.kind === 'files' || source.kind === 'folder' ? source.name : info.name ?? source.name, device, ...(adapter === undefined ? {} : { adapter }) };
   }
 
-  /** So many threads less this one; none where a browser refuses. */
+  /** So many threads less this one. */
   #startHelpers(threads: number, log: (message: string, data: object) => void): Helpers | undefined {
     const startThread = this.#startThread;
     if (startThread === undefined || threads < 2) return undefined;
@@ -209,11 +213,7 @@ class Host {
       channel.notify({ type: 'help', port }, [port]);
       return thread;
     };
-    try {
-      return this.#helpers = new Helpers(threads - 1, start, log);
-    } catch {
-      return undefined;
-    }
+    return this.#helpers = new Helpers(threads - 1, start, log);
   }
 
   async #openStore(cache: PlainLoadOptions['cache']): Promise<Store | undefined> {
