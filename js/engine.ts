@@ -1,4 +1,4 @@
-// The wasm engine as its glue code exports it; two files, one for WebGPU and one for the CPU, with the same exports.
+// The wasm engine as its glue code exports it; two files, one for WebGPU and one for the CPU, which also has a helper's side.
 
 import type { Helpers } from './helpers.js';
 import type { PlainChatOptions } from './protocol.js';
@@ -98,7 +98,7 @@ export interface ChatTemplate {
   free(): void;
 }
 
-/** Multiplies rows of the matrices that another thread's engine holds. */
+/** Holds rows of the matrices of another thread's engine and multiplies them. */
 export interface Helper {
   /** More bytes of rows of the matrix `number`, in all `rows · columns` elements. */
   take(number: number, dtype: string, rows: number, columns: number, bytes: Uint8Array): void;

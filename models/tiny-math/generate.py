@@ -150,13 +150,12 @@ def quadratic_thinking(a, b, c, lang):
         lines.append("*(-1): " + polynomial((a, "x²"), (b, "x"), (c, "")) + "=0")
     for p in (2, 3, 5, 7):
         while a % p == 0:
-            if p != 2 and p != 5 and b:
-                lines.append(f"{p}: {abs(b)}[{','.join(short_division(abs(b), p))}]")
-            if b % p:
-                break
-            if p != 2 and p != 5 and c:
-                lines.append(f"{p}: {abs(c)}[{','.join(short_division(abs(c), p))}]")
-            if c % p:
+            for n in (b, c):
+                if p in (3, 7) and n:
+                    lines.append(f"{p}: {abs(n)}{short_division(abs(n), p)}")
+                if n % p:
+                    break
+            if b % p or c % p:
                 break
             a, b, c = a // p, b // p, c // p
             lines.append(f"÷{p}: " + polynomial((a, "x²"), (b, "x"), (c, "")) + "=0")

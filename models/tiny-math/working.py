@@ -103,18 +103,18 @@ def divide(a, b):
     if a < 100 and b < 10:
         return f"{a}/{b}={a // b}", a // b
     if b < 10:
-        return f"{a}/{b}=[{','.join(short_division(a, b))}]{a // b}", a // b
+        return f"{a}/{b}={short_division(a, b)}{a // b}", a // b
     steps, _ = long_division(a, b)
     return "; ".join([*steps, f"{a}/{b}={a // b}"]), a // b
 
 
 def short_division(a, b):
-    """For b < 10: the quotient's digit and the remainder after every digit of a."""
+    """For b < 10: the quotient's digit and the remainder after every digit of a: '[11,22,32,40]'."""
     steps, r = [], 0
     for d in digits(a):
         q, r = divmod(10 * r + d, b)
         steps.append(f"{q}{r}")
-    return steps
+    return f"[{','.join(steps)}]"
 
 
 def long_division(a, b):
@@ -164,15 +164,14 @@ def quotient(n, d):
     steps, r = [], abs(n)
     if r >= d:
         if d < 10:
-            steps.append(f"[{','.join(short_division(r, d))}]")
+            steps.append(short_division(r, d))
             r %= d
         else:
             steps, r = long_division(r, d)
     if r:
         g, rest = d, r
         while rest:
-            step = f"{g}-{g // rest}*{rest}={g % rest}"
-            steps.append(step)
+            steps.append(f"{g}-{g // rest}*{rest}={g % rest}")
             g, rest = rest, g % rest
         if g == 1:
             return f"{text} {'; '.join(steps)}; 1", f"{n}/{d}"
@@ -198,7 +197,7 @@ def reduce(n, d):
             continue
         steps, r = "", n % p
         if p in (3, 7) and abs(n) >= 30:
-            steps = f"{p}:[{','.join(short_division(abs(n), p))}]"
+            steps = f"{p}:{short_division(abs(n), p)}"
         text += f" {steps}" if steps else " " * (r == 0)
         if r:
             while rest % p == 0:

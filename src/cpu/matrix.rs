@@ -96,62 +96,43 @@ impl Matrix {
         stride: usize,
         out: &mut [f32],
     ) {
-        match self.dtype {
-            DType::F32 | DType::F16 | DType::BF16 => self.multiply_floats(wanted, x, scratch, stride, out),
-            _ => self.multiply_blocks(wanted, x, scratch, stride, out),
-        }
-    }
-
-    fn multiply_floats(
-        &self,
-        wanted: Range<usize>,
-        x: &Activations,
-        scratch: &mut Scratch,
-        stride: usize,
-        out: &mut [f32],
-    ) {
-        scratch.floats.resize(self.columns, 0.0);
-        for (r, row) in wanted.enumerate() {
-            self.row(row, &mut scratch.floats);
-            for t in 0..x.tokens() {
-                out[t * stride + r] = dot_f32(&scratch.floats, x.floats(t));
-            }
-        }
-    }
-
-    fn multiply_blocks(
-        &self,
-        wanted: Range<usize>,
-        x: &Activations,
-        scratch: &mut Scratch,
-        stride: usize,
-        out: &mut [f32],
-    ) {
         let tokens = x.tokens();
-        if tokens == 1 && self.dtype == DType::Q4_0 {
-            for (row, out) in wanted.zip(out) {
-                *out = dot_q4_0(self.row_bytes(row).as_chunks().0, x.row(0));
-            }
-            return;
-        }
-        for (r, row) in wanted.enumerate() {
-            scratch.unpacked.set(self.dtype, self.columns, self.row_bytes(row));
-            let weights = scratch.unpacked.row();
-            let mut t = 0;
-            while t + 4 <= tokens {
-                let sums = dot4(weights, [x.row(t), x.row(t + 1), x.row(t + 2), x.row(t + 3)]);
-                for (i, sum) in sums.into_iter().enumerate() {
-                    out[(t + i) * stride + r] = sum;
+        match self.dtype {
+            DType::F32 | DType::F16 | DType::BF16 => {
+                scratch.floats.resize(self.columns, 0.0);
+                for (r, row) in wanted.enumerate() {
+                    self.row(row, &mut scratch.floats);
+                    for t in 0..tokens {
+                        out[t * stride + r] = dot_f32(&scratch.floats, x.floats(t));
+                    }
                 }
-                t += 4;
             }
-            while t < tokens {
-                out[t * stride + r] = dot(weights, x.row(t));
-                t += 1;
+            DType::Q4_0 if tokens == 1 => {
+                for (row, out) in wanted.zip(out) {
+                    *out = dot_q4_0(self.row_bytes(row).as_chunks().0, x.row(0));
+                }
             }
-            if let Some(offsets) = scratch.unpacked.offsets() {
-                for t in 0..tokens {
-                    out[t * stride + r] += dot_f32(offsets, x.sums(t));
+            _ => {
+                for (r, row) in wanted.enumerate() {
+                    scratch.unpacked.set(self.dtype, self.columns, self.row_bytes(row));
+                    let weights = scratch.unpacked.row();
+                    let mut t = 0;
+                    while t + 4 <= tokens {
+                        let sums = dot4(weights, [x.row(t), x.row(t + 1), x.row(t + 2), x.row(t + 3)]);
+                        for (i, sum) in sums.into_iter().enumerate() {
+                            out[(t + i) * stride + r] = sum;
+                        }
+                        t += 4;
+                    }
+                    while t < tokens {
+                        out[t * stride + r] = dot(weights, x.row(t));
+                        t += 1;
+                    }
+                    if let Some(offsets) = scratch.unpacked.offsets() {
+                        for t in 0..tokens {
+                            out[t * stride + r] += dot_f32(offsets, x.sums(t));
+                        }
+                    }
                 }
             }
         }

@@ -33,9 +33,9 @@ impl Sink {
         Ok(Self { config: config.clone(), context_length, weights: BTreeMap::new(), team: Team::default() })
     }
 
-    /// Shares the work with other threads, which then hold most of the weights a second time.
-    pub fn with_helpers(mut self, helpers: Box<dyn Helpers>) -> Self {
-        self.team = Team::new(Some(helpers));
+    /// Shares the work with other threads, if there are any, which then hold most of the weights a second time.
+    pub fn with_helpers(mut self, helpers: Option<Box<dyn Helpers>>) -> Self {
+        self.team = Team::new(helpers);
         self
     }
 

@@ -4,6 +4,8 @@
 //! does not depend on how many there are, how much they are given, or whether one is lost on the way. How much they are given
 //! follows the clock, since a processor that is busy with something else makes a helper a hindrance.
 
+use std::ops::Range;
+
 use super::activations::Activations;
 use super::matrix::{Matrix, Scratch};
 use super::network::TILE;
@@ -38,7 +40,7 @@ pub struct Team {
 }
 
 impl Team {
-    /// This thread with those helpers.
+    /// This thread with those helpers, if there are any.
     pub fn new(helpers: Option<Box<dyn Helpers>>) -> Self {
         Self { helpers, ..Self::default() }
     }
@@ -101,38 +103,40 @@ impl Team {
         let share =
             |matrix: &Matrix| if matrix.number.is_some() { band(matrix.rows(), count) * quarters / 4 } else { 0 };
         let wanted = products.each_ref().map(|(matrix, _)| [matrix.number.unwrap_or(0), share(matrix) as u32]);
+        let length = x.tokens() * wanted.iter().map(|[_, share]| *share as usize).sum::<usize>();
         let mut asked = Vec::new();
-        if let Some(helpers) = self.helpers.as_mut().filter(|_| wanted.iter().any(|[_, count]| *count > 0)) {
+        if let Some(helpers) = self.helpers.as_mut().filter(|_| length > 0) {
             asked.extend((0..count).map(|helper| helpers.multiply(helper, &wanted, x.all())));
         }
+        let mut here = |matrix: &Matrix, wanted: Range<usize>, out: &mut [f32]| {
+            let out = &mut out[wanted.start..];
+            matrix.multiply(wanted, x, scratch, matrix.rows(), out);
+        };
         for (matrix, out) in &mut products {
             let (rows, band, share) = (matrix.rows(), band(matrix.rows(), count), share(matrix));
             let mut start = 0;
             for helper in (0..count).rev() {
                 let end = rows - helper * band;
-                matrix.multiply(start..end - share, x, scratch, rows, &mut out[start..]);
+                here(matrix, start..end - share, out);
                 start = end;
             }
-            if start < rows {
-                matrix.multiply(start..rows, x, scratch, rows, &mut out[start..]);
-            }
+            here(matrix, start..rows, out);
         }
         for (helper, answer) in asked.into_iter().enumerate() {
-            let length = x.tokens() * wanted.iter().map(|[_, count]| *count as usize).sum::<usize>();
             let answer = answer.await.ok().filter(|values| values.len() == length);
-            let mut values = answer.as_deref().unwrap_or(&[]);
+            let mut rest = answer.as_deref();
             for (matrix, out) in &mut products {
                 let (rows, share) = (matrix.rows(), share(matrix));
                 let end = rows - helper * band(rows, count);
-                if answer.is_none() {
-                    matrix.multiply(end - share..end, x, scratch, rows, &mut out[end - share..]);
+                let Some(values) = rest else {
+                    here(matrix, end - share..end, out);
                     continue;
+                };
+                let (mine, after) = values.split_at(x.tokens() * share);
+                for (t, out) in out.chunks_exact_mut(rows).enumerate() {
+                    out[end - share..end].copy_from_slice(&mine[t * share..][..share]);
                 }
-                let (mine, rest) = values.split_at(x.tokens() * share);
-                for (values, out) in mine.chunks_exact(share.max(1)).zip(out.chunks_exact_mut(rows)) {
-                    out[end - share..end].copy_from_slice(values);
-                }
-                values = rest;
+                rest = Some(after);
             }
             if answer.is_none() {
                 self.helpers = None;

@@ -22,7 +22,7 @@ async function reply(url, threads) {
     const warnings = [];
     const quiet = () => undefined;
     const logger = { debug: quiet, info: quiet, error: quiet, warn: (message, data) => warnings.push([message, data.code]) };
-    const model = await qwen3.loadModel(url, { device: 'cpu', cache: 'none', logger, ...(threads === undefined ? {} : { threads }) });
+    const model = await qwen3.loadModel(url, { device: 'cpu', cache: 'none', logger, threads });
     const logits = await model.logits(Array.from({ length: 40 }, (_, index) => 3 + index));
     const { content, thinking } = await model.chat([{ role: 'user', content: 'Solve 3x² + 5x − 2 = 0' }], { seed: 4, maxTokens: 60 });
     await model.unload();

@@ -3,7 +3,7 @@
 import { loadModel } from '/pkg/index.js';
 
 export async function load({ checkpoint, device, threads, contextLength }) {
-  const model = await loadModel(`${checkpoint}.gguf`, { device, contextLength, ...(threads === undefined ? {} : { threads }) });
+  const model = await loadModel(`${checkpoint}.gguf`, { device, threads, contextLength });
   return {
     async run(prompt, tokens) {
       const start = performance.now();
