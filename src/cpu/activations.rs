@@ -1,15 +1,90 @@
-//! Activations in the two forms products take: f32, and 16-bit integers with a scale per 32.
+//! Activations in the forms that products take: f32, and 16-bit integers with a scale per 32.
 
-use super::kernels::{BLOCK, ROUND, Row};
+use super::floats::ROUND;
+use super::quant::BLOCK;
+use super::vector::{load_i16, store_i16, transpose_32};
+
+/// The largest magnitude of an integer: 15 bits, so that products of a block fit into an i32 (`products`).
+const LARGEST: f32 = 16383.0;
 
 /// `[tokens, columns]` of activations; `columns` is a multiple of 32.
 #[derive(Default)]
 pub struct Activations {
     columns: usize,
     floats: Vec<f32>,
+    /// Of one token, or of the four that are being laid side by side.
+    row: Integers,
+    tokens: Tokens,
+}
+
+/// Integers and the scales and sums of their blocks.
+#[derive(Default)]
+struct Integers {
     values: Vec<i16>,
     scales: Vec<f32>,
     sums: Vec<f32>,
+}
+
+/// One token: element `i` is `values[i / 32][i % 32] · scales[i / 32]`.
+#[derive(Clone, Copy)]
+pub struct Row<'a> {
+    /// `[blocks]`
+    pub values: &'a [[i16; BLOCK]],
+    /// `[blocks]`
+    pub scales: &'a [f32],
+    /// The sum of each block's elements.
+    pub sums: &'a [f32],
+}
+
+/// Tokens side by side in fours; there are zeros where the last four are fewer.
+#[derive(Default)]
+pub struct Tokens {
+    blocks: usize,
+    values: Vec<[[i16; 8]; BLOCK / 2]>,
+    scales: Vec<[f32; 4]>,
+    sums: Vec<[f32; 4]>,
+}
+
+/// Four tokens.
+#[derive(Clone, Copy)]
+pub struct Four<'a> {
+    /// `[blocks][16 pairs][4 tokens][2]`
+    pub values: &'a [[[i16; 8]; BLOCK / 2]],
+    /// `[blocks][4 tokens]`
+    pub scales: &'a [[f32; 4]],
+    /// `[blocks][4 tokens]`: of each block's elements.
+    pub sums: &'a [[f32; 4]],
+}
+
+impl Tokens {
+    /// How many fours there are.
+    pub fn fours(&self) -> usize {
+        self.scales.len() / self.blocks
+    }
+
+    /// One of them.
+    pub fn four(&self, index: usize) -> Four<'_> {
+        let here = index * self.blocks..(index + 1) * self.blocks;
+        Four { values: &self.values[here.clone()], scales: &self.scales[here.clone()], sums: &self.sums[here] }
+    }
+
+    /// Lays four rows side by side.
+    fn push(&mut self, rows: &Integers) {
+        let (values, _) = rows.values.as_chunks::<BLOCK>();
+        let row = |b: usize, r: usize| r * self.blocks + b;
+        for b in 0..self.blocks {
+            let mut side_by_side = [[0; 8]; BLOCK / 2];
+            for v in 0..4 {
+                let vectors = [0, 1, 2, 3].map(|r| load_i16(&values[row(b, r)].as_chunks::<8>().0[v]));
+                for (to, pairs) in side_by_side[4 * v..].iter_mut().zip(transpose_32(vectors)) {
+                    store_i16(to, pairs);
+                }
+            }
+            self.values.push(side_by_side);
+            self.scales.push([0, 1, 2, 3].map(|r| rows.scales[row(b, r)]));
+            self.sums.push([0, 1, 2, 3].map(|r| rows.sums[row(b, r)]));
+        }
+    }
 }
 
 impl Activations {
@@ -18,12 +93,16 @@ impl Activations {
         self.columns = columns;
         self.floats.clear();
         self.floats.extend_from_slice(floats);
-        self.values.resize(floats.len(), 0);
-        self.scales.resize(floats.len() / BLOCK, 0.0);
-        self.sums.resize(floats.len() / BLOCK, 0.0);
-        quantize(floats, &mut self.values, &mut self.scales);
-        for ((sum, scale), values) in self.sums.iter_mut().zip(&self.scales).zip(self.values.chunks_exact(BLOCK)) {
-            *sum = values.iter().map(|v| *v as i32).sum::<i32>() as f32 * scale;
+        if self.tokens() == 1 {
+            return self.row.set(floats, columns);
+        }
+        self.tokens.blocks = columns / BLOCK;
+        self.tokens.values.clear();
+        self.tokens.scales.clear();
+        self.tokens.sums.clear();
+        for floats in floats.chunks(4 * columns) {
+            self.row.set(floats, 4 * columns);
+            self.tokens.push(&self.row);
         }
     }
 
@@ -42,57 +121,75 @@ impl Activations {
         &self.floats[token * self.columns..][..self.columns]
     }
 
-    /// `[columns]` as integers.
-    pub fn row(&self, token: usize) -> Row<'_> {
-        let blocks = self.columns / BLOCK;
-        Row {
-            values: &self.values[token * self.columns..][..self.columns],
-            scales: &self.scales[token * blocks..][..blocks],
-        }
+    /// The only token as integers; none if there are several.
+    pub fn one(&self) -> Option<Row<'_>> {
+        let values = self.row.values.as_chunks().0;
+        (self.tokens() == 1).then_some(Row { values, scales: &self.row.scales, sums: &self.row.sums })
     }
 
-    /// The sum of each 32: `[columns / 32]`.
-    pub fn sums(&self, token: usize) -> &[f32] {
-        let blocks = self.columns / BLOCK;
-        &self.sums[token * blocks..][..blocks]
+    /// Several as integers.
+    pub fn several(&self) -> &Tokens {
+        &self.tokens
     }
 }
 
-/// Each 32 of `floats` to integers of at most 32767 in magnitude and the scale that gives them back to within half of
+impl Integers {
+    /// Takes in `floats`, and zeros for what they lack of `length`.
+    fn set(&mut self, floats: &[f32], length: usize) {
+        self.values.clear();
+        self.values.resize(length, 0);
+        self.scales.clear();
+        self.scales.resize(length / BLOCK, 0.0);
+        self.sums.clear();
+        quantize(floats, &mut self.values, &mut self.scales);
+        let blocks = self.values.as_chunks::<BLOCK>().0;
+        let total = |values: &[i16; BLOCK]| values.iter().map(|v| i32::from(*v)).sum::<i32>();
+        self.sums.extend(blocks.iter().zip(&self.scales).map(|(values, scale)| total(values) as f32 * scale));
+    }
+}
+
+/// Each 32 of `floats` to integers of at most 16383 in magnitude and the scale that gives them back to within half of
 /// it. A block with an infinity or NaN gives back NaN.
 pub fn quantize(floats: &[f32], values: &mut [i16], scales: &mut [f32]) {
     let (floats, _) = floats.as_chunks::<BLOCK>();
     let (values, _) = values.as_chunks_mut::<BLOCK>();
     for ((floats, values), scale) in floats.iter().zip(values).zip(scales) {
-        // Without their sign, floats are in the order of their bits, infinities and NaN last; integers have vector
-        // instructions for the larger of two.
-        let largest = floats.iter().fold(0, |largest: u32, x| largest.max(x.to_bits() & 0x7fff_ffff));
-        let (finite, largest) = (largest < f32::INFINITY.to_bits(), f32::from_bits(largest));
-        *scale = if finite { largest / 32767.0 } else { f32::NAN };
-        let inverse = if *scale > 0.0 { 1.0 / *scale } else { 0.0 };
-        for (v, x) in values.iter_mut().zip(floats) {
-            *v = ((x * inverse + ROUND) - ROUND) as i16;
-        }
+        *scale = quantize_together(floats, values);
     }
 }
 
-/// The reverse of [`quantize`].
-pub fn dequantize(values: &[i16], scales: &[f32], floats: &mut [f32]) {
-    let (values, _) = values.as_chunks::<BLOCK>();
-    let (floats, _) = floats.as_chunks_mut::<BLOCK>();
-    for ((values, scale), floats) in values.iter().zip(scales).zip(floats) {
-        for (x, v) in floats.iter_mut().zip(values) {
-            *x = *v as f32 * scale;
-        }
+/// The same of any number of `floats` with one scale, which is returned.
+#[inline(always)]
+pub fn quantize_together<const N: usize>(floats: &[f32; N], values: &mut [i16; N]) -> f32 {
+    // Without their sign, floats are in the order of their bits, infinities and NaN last; integers have vector
+    // instructions for the larger of two.
+    let largest = floats.iter().fold(0, |largest: u32, x| largest.max(x.to_bits() & 0x7fff_ffff));
+    let (finite, largest) = (largest < f32::INFINITY.to_bits(), f32::from_bits(largest));
+    let scale = if finite { largest / LARGEST } else { f32::NAN };
+    let inverse = if scale >= f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
+    for (v, x) in values.iter_mut().zip(floats) {
+        *v = ((x * inverse + ROUND) - ROUND) as i16;
     }
+    scale
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{dequantize, quantize};
+    use super::{BLOCK, quantize};
+
+    /// The reverse of [`quantize`].
+    fn dequantize(values: &[i16], scales: &[f32], floats: &mut [f32]) {
+        let (values, _) = values.as_chunks::<BLOCK>();
+        let (floats, _) = floats.as_chunks_mut::<BLOCK>();
+        for ((values, scale), floats) in values.iter().zip(scales).zip(floats) {
+            for (x, v) in floats.iter_mut().zip(values) {
+                *x = *v as f32 * scale;
+            }
+        }
+    }
 
     #[test]
-    fn sixteen_bits_keep_activations_to_within_3e_5() {
+    fn fifteen_bits_keep_activations_to_within_5e_5() {
         let mut x: Vec<f32> = (0..64).map(|i| ((i * 37 % 64) as f32 - 31.5).powi(3) / 1000.0).collect();
         x[40] = 0.0;
         let (mut values, mut scales, mut back) = (vec![0; 64], vec![0.0; 2], vec![0.0; 64]);
@@ -100,7 +197,7 @@ mod tests {
         dequantize(&values, &scales, &mut back);
         let error: f32 = x.iter().zip(&back).map(|(a, b)| (a - b).powi(2)).sum();
         let norm: f32 = x.iter().map(|a| a * a).sum();
-        assert!((error / norm).sqrt() < 3e-5, "{}", (error / norm).sqrt());
+        assert!((error / norm).sqrt() < 5e-5, "{}", (error / norm).sqrt());
     }
 
     #[test]

@@ -21,7 +21,7 @@ impl Helper {
             self.matrices.push(Matrix::with_room_for(tensor)?);
         }
         let matrix = self.matrices.get_mut(number).ok_or_else(|| unknown(number))?;
-        matrix.append(matrix.bytes() / tensor.row_bytes(), bytes)
+        matrix.append(matrix.filled(), bytes)
     }
 
     /// Products of `x: [tokens, columns]` with the last `count` rows held of every matrix that `wanted` names as

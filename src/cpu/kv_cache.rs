@@ -1,7 +1,7 @@
 //! One sequence's keys and values, in slabs that are allocated as the sequence grows and never copied.
 
-use super::activations::{dequantize, quantize};
-use super::kernels::BLOCK;
+use super::activations::quantize;
+use super::quant::BLOCK;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Positions of one slab.
@@ -16,9 +16,11 @@ pub enum Precision {
     Int16,
 }
 
-/// `[SLAB, width]` of one layer's keys or values.
-enum Half {
+/// One layer's keys or values of a slab, `[SLAB, kv_heads · head_dim]`; zeros where none have come yet.
+pub enum Half {
+    /// The elements.
     Float32(Vec<f32>),
+    /// Integers, and a scale for each 32.
     Int16 { values: Vec<i16>, scales: Vec<f32> },
 }
 
@@ -98,18 +100,9 @@ impl KvCache {
         }
     }
 
-    /// One head's rows of a slab in f32: `out: [positions, head_dim]`, at most [`SLAB`] of them.
-    pub fn load(&self, layer: usize, kind: Kind, slab: usize, head: usize, head_dim: usize, out: &mut [f32]) {
-        let half = &self.slabs[slab][layer][kind as usize];
-        for (position, out) in out.chunks_exact_mut(head_dim).enumerate() {
-            let at = position * self.width + head * head_dim;
-            match half {
-                Half::Float32(floats) => out.copy_from_slice(&floats[at..][..head_dim]),
-                Half::Int16 { values, scales } => {
-                    dequantize(&values[at..][..head_dim], &scales[at / BLOCK..][..head_dim / BLOCK], out);
-                }
-            }
-        }
+    /// A slab.
+    pub fn half_of(&self, layer: usize, kind: Kind, slab: usize) -> &Half {
+        &self.slabs[slab][layer][kind as usize]
     }
 }
 

@@ -1,21 +1,25 @@
-//! A weight matrix as the file holds it, its rows in f32, and its product with activations.
+//! A weight matrix in the file's own blocks, its rows in f32, and its product with activations.
 
 use std::ops::Range;
 
 use super::activations::Activations;
-use super::kernels::{dot, dot_f32, dot_q4_0, dot4};
-use super::unpack::Unpacked;
+use super::floats::dot_f32;
+use super::products::{Products, ROWS, Unpacked};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::quant::dequantize;
 use crate::formats::{DType, TensorInfo};
 
-/// `[rows, columns]` in the file's own bytes.
+/// `[rows, columns]`: the file's bytes, with the blocks of four quantised rows side by side as [`ROWS`] says.
 pub struct Matrix {
     dtype: DType,
     rows: usize,
     columns: usize,
     row_bytes: usize,
+    /// Rows that have come.
+    filled: usize,
     bytes: Vec<u8>,
+    /// None for float types.
+    products: Option<Products>,
     /// The number by which helpers know it.
     pub number: Option<u32>,
 }
@@ -30,35 +34,55 @@ pub struct Scratch {
 impl Matrix {
     /// Room for `tensor`, to be filled by [`Matrix::append`].
     pub fn with_room_for(tensor: &TensorInfo) -> Result<Self> {
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(tensor.bytes()).map_err(|_| {
-            Error::new(ErrorKind::OutOfMemory, format!("no room for {} bytes of {}", tensor.bytes(), tensor.name))
-                .hint("use a smaller or more quantised model, or close other tabs")
-        })?;
-        Ok(Self {
+        let mut matrix = Self {
             dtype: tensor.dtype,
             rows: tensor.rows(),
             columns: tensor.columns(),
             row_bytes: tensor.row_bytes(),
-            bytes,
+            filled: 0,
+            bytes: Vec::new(),
+            products: Products::of(tensor.dtype),
             number: None,
-        })
+        };
+        let bytes = matrix.rows.next_multiple_of(matrix.together()) * matrix.row_bytes;
+        matrix.bytes.try_reserve_exact(bytes).map_err(|_| {
+            Error::new(ErrorKind::OutOfMemory, format!("no room for {bytes} bytes of {}", tensor.name))
+                .hint("use a smaller or more quantised model, or close other tabs")
+        })?;
+        Ok(matrix)
+    }
+
+    /// Rows whose blocks lie side by side.
+    fn together(&self) -> usize {
+        if self.products.is_some() { ROWS } else { 1 }
     }
 
     /// The next rows in file order, starting at `first_row`.
     pub fn append(&mut self, first_row: usize, bytes: &[u8]) -> Result<()> {
-        let (expected, room) = (self.bytes.len() / self.row_bytes, self.rows * self.row_bytes - self.bytes.len());
+        let (expected, room) = (self.filled, (self.rows - self.filled) * self.row_bytes);
         if first_row != expected || !bytes.len().is_multiple_of(self.row_bytes) || bytes.len() > room {
             let message = format!("expected row {expected} of {}, got row {first_row}", self.rows);
             return Err(Error::internal(format!("{message} and {} bytes", bytes.len())));
         }
-        self.bytes.extend_from_slice(bytes);
+        if self.products.is_none() {
+            self.bytes.extend_from_slice(bytes);
+            self.filled += bytes.len() / self.row_bytes;
+            return Ok(());
+        }
+        for row in bytes.chunks_exact(self.row_bytes) {
+            let (group, place) = (self.filled / ROWS * ROWS * self.row_bytes, self.filled % ROWS);
+            let block = self.dtype.block_bytes();
+            self.bytes.resize(group + ROWS * self.row_bytes, 0);
+            let places = self.bytes[group..].chunks_exact_mut(block).skip(place).step_by(ROWS);
+            places.zip(row.chunks_exact(block)).for_each(|(to, from)| to.copy_from_slice(from));
+            self.filled += 1;
+        }
         Ok(())
     }
 
     /// All rows are there.
     pub fn complete(&self) -> bool {
-        self.bytes.len() == self.rows * self.row_bytes
+        self.filled == self.rows
     }
 
     /// How elements are stored.
@@ -76,14 +100,27 @@ impl Matrix {
         self.columns
     }
 
-    /// Bytes held.
+    /// Rows that have come.
+    pub fn filled(&self) -> usize {
+        self.filled
+    }
+
+    /// Bytes of the file that are held.
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.filled * self.row_bytes
     }
 
     /// Row `row` in f32.
     pub fn row(&self, row: usize, out: &mut [f32]) {
-        dequantize(self.dtype, self.row_bytes(row), out);
+        let together = self.together();
+        let group = self.group(row / together);
+        if together == 1 {
+            return dequantize(self.dtype, group, out);
+        }
+        let blocks = group.chunks_exact(self.dtype.block_bytes()).skip(row % together).step_by(together);
+        for (block, out) in blocks.zip(out.chunks_exact_mut(self.dtype.block_elements())) {
+            dequantize(self.dtype, block, out);
+        }
     }
 
     /// `out: [tokens, wanted.len()] = x: [tokens, columns] · selfᵀ` for the rows `wanted`, a token's results `stride` after
@@ -96,50 +133,40 @@ impl Matrix {
         stride: usize,
         out: &mut [f32],
     ) {
-        let tokens = x.tokens();
-        match self.dtype {
-            DType::F32 | DType::F16 | DType::BF16 => {
-                scratch.floats.resize(self.columns, 0.0);
-                for (r, row) in wanted.enumerate() {
-                    self.row(row, &mut scratch.floats);
-                    for t in 0..tokens {
-                        out[t * stride + r] = dot_f32(&scratch.floats, x.floats(t));
-                    }
+        let Some(products) = self.products else {
+            scratch.floats.resize(self.columns, 0.0);
+            for (r, row) in wanted.enumerate() {
+                self.row(row, &mut scratch.floats);
+                for t in 0..x.tokens() {
+                    out[t * stride + r] = dot_f32(&scratch.floats, x.floats(t));
                 }
             }
-            DType::Q4_0 if tokens == 1 => {
-                for (row, out) in wanted.zip(out) {
-                    *out = dot_q4_0(self.row_bytes(row).as_chunks().0, x.row(0));
-                }
+            return;
+        };
+        for group in wanted.start / ROWS..wanted.end.div_ceil(ROWS) {
+            let bytes = self.group(group);
+            // Where the group's rows that are wanted go.
+            let rows = (group * ROWS).max(wanted.start)..(group * ROWS + ROWS).min(wanted.end);
+            let (first, to) = (rows.start % ROWS, rows.start - wanted.start..rows.end - wanted.start);
+            if let Some(x) = x.one() {
+                let sums = (products.with_one)(bytes, x);
+                out[to.clone()].copy_from_slice(&sums[first..][..to.len()]);
+                continue;
             }
-            _ => {
-                for (r, row) in wanted.enumerate() {
-                    scratch.unpacked.set(self.dtype, self.columns, self.row_bytes(row));
-                    let weights = scratch.unpacked.row();
-                    let mut t = 0;
-                    while t + 4 <= tokens {
-                        let sums = dot4(weights, [x.row(t), x.row(t + 1), x.row(t + 2), x.row(t + 3)]);
-                        for (i, sum) in sums.into_iter().enumerate() {
-                            out[(t + i) * stride + r] = sum;
-                        }
-                        t += 4;
-                    }
-                    while t < tokens {
-                        out[t * stride + r] = dot(weights, x.row(t));
-                        t += 1;
-                    }
-                    if let Some(offsets) = scratch.unpacked.offsets() {
-                        for t in 0..tokens {
-                            out[t * stride + r] += dot_f32(offsets, x.sums(t));
-                        }
+            (products.unpack)(bytes, &mut scratch.unpacked);
+            scratch.unpacked.multiply(x.several(), |four, sums| {
+                for (t, token) in (four * 4..x.tokens()).take(4).enumerate() {
+                    for (r, to) in to.clone().enumerate() {
+                        out[token * stride + to] = sums[first + r][t];
                     }
                 }
-            }
+            });
         }
     }
 
-    fn row_bytes(&self, row: usize) -> &[u8] {
-        &self.bytes[row * self.row_bytes..][..self.row_bytes]
+    fn group(&self, group: usize) -> &[u8] {
+        let bytes = self.together() * self.row_bytes;
+        &self.bytes[group * bytes..][..bytes]
     }
 }
 
@@ -149,7 +176,7 @@ mod tests {
     use candle_core::{Device, Tensor};
 
     use super::{Activations, Matrix, Scratch};
-    use crate::cpu::unpack::tests::random_blocks;
+    use crate::cpu::products::tests::random_blocks;
     use crate::formats::{DType, TensorInfo};
 
     fn of_candle(dtype: DType) -> GgmlDType {
@@ -171,7 +198,7 @@ mod tests {
     #[test]
     fn products_of_every_quantised_type_are_those_of_candles_dequantised_weights() {
         for dtype in DType::ALL.into_iter().filter(|d| d.block_elements() > 1) {
-            let (rows, columns, tokens) = (5, 768, 7);
+            let (rows, columns, tokens) = (7, 768, 15);
             let bytes = random_blocks(dtype, rows * columns, 3);
             let info = TensorInfo { name: "w".into(), dtype, shape: vec![rows, columns] };
             let mut matrix = Matrix::with_room_for(&info).expect("room");

@@ -2,7 +2,7 @@
 
 use super::activations::Activations;
 use super::attention::Attention;
-use super::kernels::{dot_f32, exp};
+use super::floats::{dot_f32, exp};
 use super::kv_cache::{Kind, KvCache};
 use super::matrix::{Matrix, Scratch};
 use super::team::Team;
@@ -11,7 +11,7 @@ use crate::model::{Config, Pairing};
 
 /// Tokens that go through the network together: enough that unpacking weights costs little, few enough that their
 /// activations stay in the cache of a core.
-pub const TILE: usize = 32;
+pub const TILE: usize = 64;
 
 /// One transformer block's weights.
 pub struct Layer {

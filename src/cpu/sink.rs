@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::kernels::BLOCK;
 use super::matrix::Matrix;
 use super::network::{Layer, Network};
+use super::quant::BLOCK;
 use super::runtime::Cpu;
 use super::team::{Helpers, Team};
 use crate::error::{Error, Result};

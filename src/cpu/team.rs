@@ -188,7 +188,7 @@ mod tests {
 
     use super::{Activations, Helpers, Matrix, Scratch, Share, TRIAL, Team};
     use crate::cpu::Helper;
-    use crate::cpu::unpack::tests::random_blocks;
+    use crate::cpu::products::tests::random_blocks;
     use crate::error::{Error, Result};
     use crate::formats::{DType, TensorInfo};
     use crate::model::Pending;
