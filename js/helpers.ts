@@ -2,6 +2,7 @@
 
 import { importCpuEngine } from './engine.js';
 import { asQwen3Error, Qwen3Error, toPlain, type PlainError } from './errors.js';
+import { answerOn, canShare, SharedChannel } from './shared-channel.js';
 
 /** Fewer bytes are multiplied faster than a message travels. */
 const LEAST_BYTES = 64 * 2 ** 20;
@@ -17,26 +18,36 @@ export function threadsFor(bytes: number): number {
   return threads;
 }
 
-/** Rows to keep (see `Helper.take` of the engine), or a product to compute: it alone is answered. */
-type Request = { rows: [number: number, dtype: string, rows: number, columns: number, bytes: Uint8Array] } | { wanted: Uint32Array; x: Float32Array };
-type Answer = Float32Array<ArrayBuffer> | PlainError;
+/** Rows to keep (see `Helper.take` of the engine), a product to compute, or memory on which products will be asked for until it is released. */
+type Request =
+  | { rows: [number: number, dtype: string, rows: number, columns: number, bytes: Uint8Array] }
+  | { wanted: Uint32Array; x: Float32Array }
+  | { memory: SharedArrayBuffer };
+/** `ready` comes once, when the thread has its engine or never will. */
+type Answer = Float32Array<ArrayBuffer> | PlainError | 'ready';
 
 /** Serves an engine on the port for as long as this thread lives. A failure is the answer to this and all later products. */
 export function help(port: MessagePort): void {
-  const engine = importCpuEngine().then(({ Helper }) => new Helper());
   let failure: PlainError | undefined;
+  const engine = importCpuEngine().then(({ Helper }) => new Helper()).catch((error: unknown) => void (failure = toPlain(error)));
   const answer = async (request: Request): Promise<void> => {
+    const helper = await engine;
+    const multiply = (wanted: Uint32Array, x: Float32Array): Float32Array<ArrayBuffer> => {
+      if (failure !== undefined || helper === undefined) throw asQwen3Error(failure);
+      return helper.multiply(wanted, x);
+    };
     try {
-      const helper = await engine;
-      if ('rows' in request) return helper.take(...request.rows);
-      const products = helper.multiply(request.wanted, request.x);
-      port.postMessage(failure ?? products, [products.buffer]);
+      if ('rows' in request) return helper?.take(...request.rows);
+      if ('memory' in request) return answerOn(request.memory, multiply);
+      const products = multiply(request.wanted, request.x);
+      port.postMessage(products, [products.buffer]);
     } catch (error) {
       failure ??= toPlain(error);
-      if ('x' in request) port.postMessage(failure);
+      if (!('rows' in request)) port.postMessage(failure);
     }
   };
   port.onmessage = ({ data }: MessageEvent<Request>) => void answer(data);
+  void engine.then(() => port.postMessage('ready' satisfies Answer));
 }
 
 interface Thread {
@@ -44,12 +55,19 @@ interface Thread {
   port: MessagePort;
   /** What waits for products, in the order they were asked for. */
   waiting: { resolve(products: Float32Array): void; reject(error: unknown): void }[];
+  /** A thread cannot start while the one that started it blocks, so that nothing is asked of it on shared memory before. */
+  ready: boolean;
+  /** None before the first product, nor where memory cannot be shared. */
+  channel?: SharedChannel;
 }
 
 /** Helper threads. The engine does without from the first failure on. */
 export class Helpers {
   readonly #threads: Thread[] = [];
   readonly #log: (message: string, data: object) => void;
+  readonly #shares = canShare();
+  /** Of each matrix. */
+  readonly #columns: number[] = [];
 
   /** Starts so many, fewer where the browser refuses; `start` starts a thread and has it {@link help} on a port. */
   constructor(count: number, start: (port: MessagePort) => Worker, log: (message: string, data: object) => void) {
@@ -63,12 +81,13 @@ export class Helpers {
 
   #add(start: (port: MessagePort) => Worker): void {
     const { port1: port, port2 } = new MessageChannel();
-    const thread: Thread = { worker: start(port2), port, waiting: [] };
+    const thread: Thread = { worker: start(port2), port, waiting: [], ready: false };
     thread.worker.addEventListener('error', (event) => {
       event.preventDefault();
       this.#fail(new Qwen3Error('internal', `a helper thread has crashed: ${event.message}`));
     });
     port.onmessage = ({ data }: MessageEvent<Answer>) => {
+      if (data === 'ready') return void (thread.ready = true);
       const waiting = thread.waiting.shift();
       if (data instanceof Float32Array) return waiting?.resolve(data);
       const error = asQwen3Error(data);
@@ -85,17 +104,44 @@ export class Helpers {
 
   /** Gives one of them rows of a matrix. What fails there shows in its next product. */
   take(helper: number, number: number, dtype: string, rows: number, columns: number, bytes: Uint8Array<ArrayBuffer>): void {
+    this.#columns[number] = columns;
     this.#threads[helper]?.port.postMessage({ rows: [number, dtype, rows, columns, bytes] } satisfies Request, [bytes.buffer]);
   }
 
-  /** Products with rows that one of them holds. */
-  multiply(helper: number, wanted: Uint32Array, x: Float32Array<ArrayBuffer>): Promise<Float32Array> {
+  /** Asks one of them for products with rows that it holds. Nothing is returned where {@link answer} will wait for them. */
+  multiply(helper: number, wanted: Uint32Array, x: Float32Array<ArrayBuffer>): Promise<Float32Array> | undefined {
+    const thread = this.#threads[helper];
+    if (thread?.ready === true && this.#shares) {
+      this.#channelOf(thread, wanted, x).ask(wanted, x);
+      return undefined;
+    }
     return new Promise((resolve, reject) => {
-      const thread = this.#threads[helper];
       if (thread === undefined) return reject(ENDED);
       thread.waiting.push({ resolve, reject });
       thread.port.postMessage({ wanted, x } satisfies Request, [x.buffer]);
     });
+  }
+
+  /** Waits for the products last asked for; they are there until the next are. None if the thread is lost, or says by message why not. */
+  answer(helper: number): Float32Array | undefined {
+    try {
+      return this.#threads[helper]?.channel?.answer();
+    } catch (error) {
+      this.#fail(asQwen3Error(error));
+    }
+  }
+
+  /** One with enough room. */
+  #channelOf(thread: Thread, wanted: Uint32Array, x: Float32Array): SharedChannel {
+    const tokens = x.length / (this.#columns[wanted[0]!] ?? x.length);
+    const rows = wanted.filter((_, index) => index % 2 === 1).reduce((sum, count) => sum + count, 0);
+    const words = Math.max(wanted.length + x.length, tokens * rows);
+    if (thread.channel === undefined || thread.channel.words < words) {
+      thread.channel?.release();
+      thread.channel = new SharedChannel(words);
+      thread.port.postMessage({ memory: thread.channel.memory } satisfies Request);
+    }
+    return thread.channel;
   }
 
   #fail(error: Qwen3Error): void {

@@ -93,14 +93,19 @@ impl Activations {
         self.columns = columns;
         self.floats.clear();
         self.floats.extend_from_slice(floats);
+    }
+
+    /// Makes integers of what was last taken in.
+    pub fn quantize(&mut self) {
+        let columns = self.columns;
         if self.tokens() == 1 {
-            return self.row.set(floats, columns);
+            return self.row.set(&self.floats, columns);
         }
         self.tokens.blocks = columns / BLOCK;
         self.tokens.values.clear();
         self.tokens.scales.clear();
         self.tokens.sums.clear();
-        for floats in floats.chunks(4 * columns) {
+        for floats in self.floats.chunks(4 * columns) {
             self.row.set(floats, 4 * columns);
             self.tokens.push(&self.row);
         }
@@ -168,7 +173,8 @@ pub fn quantize_together<const N: usize>(floats: &[f32; N], values: &mut [i16; N
     let scale = if finite { largest / LARGEST } else { f32::NAN };
     let inverse = if scale >= f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
     for (v, x) in values.iter_mut().zip(floats) {
-        *v = ((x * inverse + ROUND) - ROUND) as i16;
+        // The low bits of the sum are the rounded product.
+        *v = (x * inverse + ROUND).to_bits() as i16;
     }
     scale
 }

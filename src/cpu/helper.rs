@@ -30,6 +30,7 @@ impl Helper {
         let Some(&[first, _]) = wanted.first() else { return Ok(Vec::new()) };
         let columns = self.matrices.get(first as usize).ok_or_else(|| unknown(first as usize))?.columns();
         self.x.set(x, columns);
+        self.x.quantize();
         let mut products = vec![0.0; self.x.tokens() * wanted.iter().map(|[_, count]| *count as usize).sum::<usize>()];
         let mut rest = &mut products[..];
         for &[number, count] in wanted {

@@ -5,7 +5,7 @@ use super::attention::Attention;
 use super::floats::{dot_f32, exp};
 use super::kv_cache::{Kind, KvCache};
 use super::matrix::{Matrix, Scratch};
-use super::team::Team;
+use super::team::{Task, Team};
 use crate::error::Result;
 use crate::model::{Config, Pairing};
 
@@ -90,11 +90,12 @@ impl Network {
         team: &mut Team,
     ) -> Result<Vec<f32>> {
         kv.reserve(first + tokens.len())?;
-        let began = team.begin(tokens.len());
+        let task = Task::layers(tokens.len());
+        let began = team.begin(task);
         for (i, tile) in tokens.chunks(TILE).enumerate() {
             self.tile(tile, first + i * TILE, kv, w, team).await;
         }
-        team.end(tokens.len(), began);
+        team.end(task, began);
         Ok(w.hidden[w.hidden.len() - self.config.hidden..].to_vec())
     }
 
@@ -132,7 +133,7 @@ impl Network {
         w.x.set(&w.normed, c.hidden);
         let products =
             [(&layer.query, &mut w.query[..]), (&layer.key, &mut w.key[..]), (&layer.value, &mut w.value[..])];
-        team.multiply(&w.x, &mut w.scratch, products).await;
+        team.multiply(&mut w.x, &mut w.scratch, products).await;
         for (x, bias) in [&mut w.query, &mut w.key, &mut w.value].into_iter().zip(&layer.biases) {
             add_to_rows(x, bias);
         }
@@ -146,7 +147,7 @@ impl Network {
         w.attention.run(c, kv, index, first, &w.query, &mut w.attended);
         w.x.set(&w.attended, c.heads * c.head_dim);
         w.normed.resize(w.hidden.len(), 0.0);
-        team.multiply(&w.x, &mut w.scratch, [(&layer.output, &mut w.normed[..])]).await;
+        team.multiply(&mut w.x, &mut w.scratch, [(&layer.output, &mut w.normed[..])]).await;
         add(&mut w.hidden, &w.normed);
     }
 
@@ -157,7 +158,9 @@ impl Network {
         w.x.set(&w.normed, c.hidden);
         let mut logits = vec![0.0; c.vocab];
         let head = self.head.as_ref().unwrap_or(&self.embedding);
-        team.multiply(&w.x, &mut w.scratch, [(head, &mut logits[..])]).await;
+        let began = team.begin(Some(Task::Head));
+        team.multiply(&mut w.x, &mut w.scratch, [(head, &mut logits[..])]).await;
+        team.end(Some(Task::Head), began);
         logits
     }
 }
@@ -166,12 +169,12 @@ impl Network {
 async fn feed_forward(c: &Config, layer: &Layer, w: &mut Workspace, team: &mut Team) {
     norm_rows(&w.hidden, &layer.feed_forward_norm, c.rms_eps, &mut w.normed);
     w.x.set(&w.normed, c.hidden);
-    team.multiply(&w.x, &mut w.scratch, [(&layer.gate, &mut w.gate[..]), (&layer.up, &mut w.up[..])]).await;
+    team.multiply(&mut w.x, &mut w.scratch, [(&layer.gate, &mut w.gate[..]), (&layer.up, &mut w.up[..])]).await;
     for (gate, up) in w.gate.iter_mut().zip(&w.up) {
         *gate *= up / (1.0 + exp(-*gate));
     }
     w.x.set(&w.gate, c.intermediate);
-    team.multiply(&w.x, &mut w.scratch, [(&layer.down, &mut w.normed[..])]).await;
+    team.multiply(&mut w.x, &mut w.scratch, [(&layer.down, &mut w.normed[..])]).await;
     add(&mut w.hidden, &w.normed);
 }
 

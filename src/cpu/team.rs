@@ -35,8 +35,29 @@ pub struct Team {
     number: u32,
     /// Quarters of its rows that a helper computes now.
     quarters: usize,
-    one_token: Share,
-    tile: Share,
+    shares: [Share; 3],
+}
+
+/// What a team does, each with a share of its own for helpers: the layers for one token, the layers for a tile, the head.
+#[derive(Clone, Copy)]
+pub enum Task {
+    /// Of one token.
+    Layers,
+    /// Of [`TILE`] tokens.
+    Tile,
+    /// Of one token.
+    Head,
+}
+
+impl Task {
+    /// The layers for so many tokens, in a step that can be compared with others.
+    pub fn layers(tokens: usize) -> Option<Self> {
+        match tokens {
+            1 => Some(Self::Layers),
+            TILE => Some(Self::Tile),
+            _ => None,
+        }
+    }
 }
 
 impl Team {
@@ -73,28 +94,23 @@ impl Team {
         }
     }
 
-    /// A step of so many tokens begins. Returns what [`Team::end`] takes.
-    pub fn begin(&mut self, tokens: usize) -> f64 {
-        let share = if tokens == 1 { &mut self.one_token } else { &mut self.tile };
-        self.quarters = share.choose();
+    /// A task begins; none is one of a size that is seldom. Returns what [`Team::end`] takes.
+    pub fn begin(&mut self, task: Option<Task>) -> f64 {
+        self.quarters = task.map_or(4, |task| self.shares[task as usize].choose());
         self.helpers.as_ref().map_or(0.0, |helpers| helpers.now())
     }
 
     /// It is done.
-    pub fn end(&mut self, tokens: usize, began: f64) {
-        let Some(helpers) = &self.helpers else { return };
-        let took = helpers.now() - began;
-        match tokens {
-            1 => self.one_token.took(self.quarters, took),
-            TILE => self.tile.took(self.quarters, took),
-            _ => {} // Not to be compared.
+    pub fn end(&mut self, task: Option<Task>, began: f64) {
+        if let (Some(helpers), Some(task)) = (&self.helpers, task) {
+            self.shares[task as usize].took(self.quarters, helpers.now() - began);
         }
     }
 
-    /// `out: [tokens, rows] = x · matrixᵀ` for each of the products.
+    /// `out: [tokens, rows] = x · matrixᵀ` for each of the products; `x` is quantised while helpers do the same.
     pub async fn multiply<const N: usize>(
         &mut self,
-        x: &Activations,
+        x: &mut Activations,
         scratch: &mut Scratch,
         mut products: [(&Matrix, &mut [f32]); N],
     ) {
@@ -108,6 +124,8 @@ impl Team {
         if let Some(helpers) = self.helpers.as_mut().filter(|_| length > 0) {
             asked.extend((0..count).map(|helper| helpers.multiply(helper, &wanted, x.all())));
         }
+        x.quantize();
+        let x = &*x;
         let mut here = |matrix: &Matrix, wanted: Range<usize>, out: &mut [f32]| {
             let out = &mut out[wanted.start..];
             matrix.multiply(wanted, x, scratch, matrix.rows(), out);
@@ -150,10 +168,13 @@ fn band(rows: usize, helpers: usize) -> usize {
     if helpers == 0 { 0 } else { rows / (helpers + 1) }
 }
 
-/// Steps until another share than the fastest is tried.
+/// Steps until another share than the fastest is tried: none of the rows first, then one quarter of them, and so on.
 const TRIAL: usize = 8;
+/// Steps that say nothing yet: engines are still being compiled.
+const WARM_UP: usize = 3;
 
-/// How many quarters of their rows helpers should compute: what was fastest lately. Each [`TRIAL`]-th step tries one more or one less.
+/// How many quarters of their rows helpers should compute: what was fastest lately. All of them are tried in turn, because a little
+/// help can be worse than none and much of it better than either.
 #[derive(Default)]
 struct Share {
     /// Milliseconds a step took with so many quarters, recent ones counting more.
@@ -163,19 +184,19 @@ struct Share {
 
 impl Share {
     fn choose(&mut self) -> usize {
-        let known = (0..5).filter_map(|quarters| Some((quarters, self.took[quarters]?)));
-        let best = known.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(4, |(quarters, _)| quarters);
         self.steps += 1;
-        match self.steps % (2 * TRIAL) {
-            0 if best < 4 => best + 1,
-            TRIAL if best > 0 => best - 1,
-            _ => best,
+        if self.steps.is_multiple_of(TRIAL) {
+            return (self.steps / TRIAL - 1) % 5;
         }
+        let known = (0..5).filter_map(|quarters| Some((quarters, self.took[quarters]?)));
+        known.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(4, |(quarters, _)| quarters)
     }
 
     fn took(&mut self, quarters: usize, ms: f64) {
-        let before = self.took[quarters].unwrap_or(ms);
-        self.took[quarters] = Some(before + (ms - before) / 4.0);
+        if self.steps > WARM_UP {
+            let before = self.took[quarters].unwrap_or(ms);
+            self.took[quarters] = Some((before + ms) / 2.0);
+        }
     }
 }
 
@@ -269,7 +290,7 @@ mod tests {
         for _ in 0..2 {
             let [out_a, out_b] = &mut out;
             let products = [(a, &mut out_a[..]), (b, &mut out_b[..])];
-            pollster::block_on(team.multiply(&x, &mut Scratch::default(), products));
+            pollster::block_on(team.multiply(&mut x, &mut Scratch::default(), products));
         }
         out
     }
@@ -313,6 +334,18 @@ mod tests {
         let mut share = Share::default();
         assert_eq!(settled(&mut share, |quarters| 10.0 - quarters as f64), 4, "a processor of its own");
         assert_eq!(settled(&mut share, |quarters| 10.0 + quarters as f64), 0, "a busy one");
+        let mut share = Share::default();
+        for step in 1..=TRIAL + 1 {
+            let quarters = share.choose();
+            assert_eq!(quarters, if step < TRIAL { 4 } else { 0 }, "one that is busy from the start, step {step}");
+            share.took(quarters, 10.0 + quarters as f64);
+        }
+        let mut share = Share::default();
         assert_eq!(settled(&mut share, |quarters| (quarters as f64 - 2.0).abs()), 2, "something between");
+        assert_eq!(
+            settled(&mut share, |quarters| [10.0, 12.0, 11.0, 9.0, 8.0][quarters]),
+            4,
+            "one that is slow to wake"
+        );
     }
 }

@@ -35,10 +35,10 @@ export function serveModels(server) {
 
 /**
  * Starts server and browser; a test file ends them with `stop`. The browser is Chromium unless `BROWSER` says firefox. `mounts` are
- * further folders to serve. `quotaBytes` is what the browser lets the site store, until `liftQuota` where that can be lifted.
+ * further folders to serve, `isolated` is as {@link serve} has it. `quotaBytes` is what the browser lets the site store, until `liftQuota` where that can be lifted.
  */
-export async function start({ webgpu = false, mounts = {}, quotaBytes } = {}) {
-  const server = await serve({ '/pkg/': `${ROOT}pkg/`, '/fixtures/': `${ROOT}tests/fixtures/checkpoints/`, ...mounts });
+export async function start({ webgpu = false, mounts = {}, isolated, quotaBytes } = {}) {
+  const server = await serve({ '/pkg/': `${ROOT}pkg/`, '/fixtures/': `${ROOT}tests/fixtures/checkpoints/`, ...mounts }, { isolated });
   serveModels(server);
   const context = process.env.BROWSER === 'firefox' ? await launchFirefox({ quotaBytes }) : await launch({ webgpu });
   const setQuota = async (quotaSize) => {

@@ -19,8 +19,9 @@ const BLANK = '<!doctype html><html lang="en"><title>test</title><link rel="icon
 /**
  * Serves folders under path prefixes.
  * `mounts` maps a prefix that ends with a slash to a folder; a test puts handlers `(request, response) => void` into `routes`.
+ * `isolated` pages may share memory with their threads.
  */
-export async function serve(mounts) {
+export async function serve(mounts, { isolated = false } = {}) {
   const routes = new Map([['/blank.html', (_, response) => response.writeHead(200, { 'Content-Type': TYPES['.html'] }).end(BLANK)]]);
   const requests = [];
   const server = createServer((request, response) => {
@@ -28,6 +29,10 @@ export async function serve(mounts) {
     requests.push(pathname);
     response.setHeader('Content-Security-Policy', POLICY);
     response.setHeader('Cache-Control', 'no-store');
+    if (isolated) {
+      response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
+      response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
+    }
     const route = routes.get(pathname);
     if (route !== undefined) return void route(request, response);
     const prefix = Object.keys(mounts).filter((p) => pathname.startsWith(p)).sort((a, b) => b.length - a.length)[0];
