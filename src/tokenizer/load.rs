@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde_json::Value;
+use tokenizers::models::bpe::{BPE, Vocab};
 
 use super::Tokenizer;
 use super::added::{AddedToken, AddedTokens};
-use super::bpe::{Bpe, Rules};
 use super::decoder::{Spelling, TokenBytes};
 use super::prepare::Preparation;
 use crate::error::{Error, Result};
@@ -278,6 +278,19 @@ fn split_merge(merge: &str) -> Result<(String, String)> {
     }
 }
 
+/// How a model treats words, characters and bytes that are no tokens, or are.
+#[derive(Default)]
+struct Rules {
+    /// A word that is a token is taken without merges.
+    ignore_merges: bool,
+    /// The token of what has none.
+    unknown: Option<String>,
+    /// Neighbours of those become one.
+    fuse_unknown: bool,
+    /// A character without a token becomes those of its bytes, `<0x0A>`.
+    byte_fallback: bool,
+}
+
 /// A tokenizer taken apart.
 struct Parts {
     vocabulary: HashMap<String, u32>,
@@ -301,9 +314,28 @@ impl Parts {
             return Err(Error::malformed(format!("expected the ids of {} tokens, got {largest}", bytes.len())));
         }
 
+        // The library's own check of merges panics where the joined token is longer than any in the vocabulary.
+        for (left, right) in &merges {
+            let joined = format!("{left}{right}");
+            if let Some(missing) = [left, right, &joined].into_iter().find(|token| !vocabulary.contains_key(*token)) {
+                return Err(Error::malformed(format!("a merge makes or takes {missing:?}, which is no token")));
+            }
+        }
+        let mut model = BPE::builder()
+            .vocab_and_merges(vocabulary.into_iter().collect::<Vocab>(), merges)
+            .ignore_merges(rules.ignore_merges)
+            .fuse_unk(rules.fuse_unknown)
+            .byte_fallback(rules.byte_fallback)
+            // The library's cache is never freed, and prompts are short.
+            .cache_capacity(0);
+        if let Some(unknown) = rules.unknown {
+            model = model.unk_token(unknown);
+        }
+        let model = model.build().map_err(|error| Error::malformed(format!("the tokenizer: {error}")))?;
+
         let added = AddedTokens::new(added, |content| preparation.normalized(content));
         Ok(Tokenizer {
-            model: Bpe::new(vocabulary, &merges, rules)?,
+            model,
             preparation,
             added,
             bytes: TokenBytes::new(bytes),

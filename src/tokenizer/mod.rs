@@ -1,20 +1,21 @@
-//! Text to ids and back, as Hugging Face's `tokenizers` does it.
+//! Text to ids and back, as Hugging Face's `tokenizers` does it; the only user of that crate, whose BPE this is.
 //!
 //! Control tokens (`<|im_end|>`, `<think>`, …) come from [`Segment::Control`] alone: text is encoded with added-token
 //! matching off, so that whatever a user or a web page writes stays text. [`Tokenizer::encode_matching_added`] is the
 //! other behaviour, that of Hugging Face's `encode`.
 
 mod added;
-mod bpe;
 mod decoder;
 mod load;
 mod pattern;
 mod prepare;
 
-use crate::error::Result;
+use tokenizers::Model;
+use tokenizers::models::bpe::BPE;
+
+use crate::error::{Error, Result};
 
 use added::{AddedTokens, Part};
-use bpe::Bpe;
 pub use decoder::Decoder;
 use decoder::TokenBytes;
 pub use load::GgufVocabulary;
@@ -32,7 +33,7 @@ pub enum Segment<'a> {
 
 /// A BPE tokenizer with its added tokens.
 pub struct Tokenizer {
-    model: Bpe,
+    model: BPE,
     preparation: Preparation,
     added: AddedTokens,
     bytes: TokenBytes,
@@ -138,7 +139,9 @@ impl Tokenizer {
             return Ok(());
         }
         for word in self.preparation.words(text, ids.is_empty())? {
-            self.model.encode(&word, ids);
+            let tokens = self.model.tokenize(&word);
+            let tokens = tokens.map_err(|error| Error::internal(format!("the tokenizer failed: {error}")))?;
+            ids.extend(tokens.iter().map(|token| token.id));
         }
         Ok(())
     }
