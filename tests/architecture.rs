@@ -56,6 +56,7 @@ fn the_table_gives_each_platform_crate_to_one_module() {
     let owners = [
         ("wgpu", "gpu"),
         ("tokenizers", "tokenizer"),
+        ("unicode_general_category", "tokenizer"),
         ("wasm_bindgen", "wasm"),
         ("js_sys", "wasm"),
         ("llguidance", "grammar"),

@@ -1,5 +1,5 @@
-//! Tokenizers against Hugging Face's ids for 2,000 strings of many scripts: Qwen3's and its neighbours', from
-//! `tokenizer.json` and from the lists a GGUF holds.
+//! Tokenizers against Hugging Face's: Qwen3's and its neighbours', from `tokenizer.json` and from the lists a GGUF holds.
+//! The ids of 2,000 strings in many scripts are stored; whole ranges of characters and mixtures go through the library itself.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -177,6 +177,87 @@ fn a_space_before_the_first_text_alone_is_put_there_alone() {
     }
 }
 
+/// Each character, the rarest of Chinese left out, beside letters, digits, spaces and marks.
+#[test]
+fn each_character_is_encoded_as_by_hugging_face() {
+    for name in ["qwen3", "llama3_1", "llama2"] {
+        let json = tokenizer_json(name);
+        let judge = tokenizers::Tokenizer::from_bytes(&json).unwrap();
+        let tokenizer = Tokenizer::from_json(&json).unwrap();
+        for c in ('\0'..='\u{1FFFF}').chain('\u{E0000}'..='\u{E01FF}') {
+            let text = format!("a{c}{c} {c}b 1{c}\n{c}e\u{301}{c}\u{323}\u{302}");
+            let expected = judge.encode(text.as_str(), false).unwrap();
+            assert_eq!(tokenizer.encode_matching_added(&text).unwrap(), expected.get_ids(), "{name}: {text:?}");
+        }
+    }
+}
+
+/// Words, spaces, marks, control tokens and what is hard to cut, in any order.
+#[test]
+fn any_mixture_is_encoded_as_by_hugging_face() {
+    let bits = [
+        " ",
+        "  ",
+        "\n",
+        "\r\n",
+        "\t",
+        "'s",
+        "'LL",
+        "'ſ",
+        "don't",
+        "abc",
+        "ABC",
+        "é",
+        "e\u{301}",
+        "漢字",
+        "1",
+        "23",
+        "²",
+        "Ⅷ",
+        "!",
+        "...",
+        "\u{A0}",
+        "\u{3000}",
+        "<|im_end|>",
+        "<|im_start|>",
+        "<s>",
+        "</s>",
+        "<unk>",
+        "<think>",
+        "▁",
+        "😀",
+        "👩‍👩‍👧",
+        "क्षि",
+        "한국",
+        "\u{1100}\u{1161}",
+        "_",
+        "/",
+        "\u{200D}",
+        "ß",
+        "İ",
+        "\0",
+        "the",
+        "ing",
+    ];
+    for name in ["qwen3", "llama3_1", "llama2"] {
+        let json = tokenizer_json(name);
+        let judge = tokenizers::Tokenizer::from_bytes(&json).unwrap();
+        let tokenizer = Tokenizer::from_json(&json).unwrap();
+        let mut state = 88_172_645_463_325_252_u64;
+        let mut below = |n: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % n as u64) as usize
+        };
+        for _ in 0..20_000 {
+            let text: String = (0..1 + below(14)).map(|_| bits[below(bits.len())]).collect();
+            let expected = judge.encode(text.as_str(), false).unwrap();
+            assert_eq!(tokenizer.encode_matching_added(&text).unwrap(), expected.get_ids(), "{name}: {text:?}");
+        }
+    }
+}
+
 #[test]
 fn decoding_gives_the_text_back() {
     for (source, tokenizer) in tokenizers() {
@@ -282,6 +363,14 @@ fn hostile_files_are_refused() {
         (&bpe(r#"{"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": [["a", "b"]]}"#), ErrorKind::MalformedFile),
         (&bpe(r#"{"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": ["ab"]}"#), ErrorKind::MalformedFile),
         (&bpe(r#"{"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "toolong"]]}"#), ErrorKind::MalformedFile),
+        (
+            r#"{"model": {"type": "BPE", "vocab": {}, "merges": []}, "normalizer": {"type": "Precompiled"}}"#,
+            ErrorKind::UnsupportedModel,
+        ),
+        (
+            r#"{"model": {"type": "BPE", "vocab": {}, "merges": []}, "pre_tokenizer": {"type": "Whitespace"}}"#,
+            ErrorKind::UnsupportedModel,
+        ),
         (&bpe(r#"{"type": "BPE", "vocab": {"a": 4294967295}, "merges": []}"#), ErrorKind::MalformedFile),
         (&bpe(r#"{"type": "BPE", "vocab": {"a": -1}, "merges": []}"#), ErrorKind::MalformedFile),
     ];

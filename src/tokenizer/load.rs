@@ -4,14 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::models::bpe::{BPE, Vocab};
-use tokenizers::normalizers::NormalizerWrapper;
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
-use tokenizers::pre_tokenizers::metaspace::PrependScheme;
-use tokenizers::{AddedToken, AddedVocabulary};
 
 use super::Tokenizer;
+use super::added::{AddedToken, AddedTokens};
 use super::decoder::{Spelling, TokenBytes};
+use super::prepare::Preparation;
 use crate::error::{Error, Result};
 
 /// The tokenizer in a GGUF's metadata, by the names of its keys.
@@ -74,19 +73,14 @@ const PREPARATIONS: [(&str, &str, bool); 3] = [
 const SPACES: &str = r#"{ "type": "Replace", "pattern": { "String": " " }, "content": "▁" }"#;
 const SPACE_PREFIX: &str = r#"{ "type": "Prepend", "prepend": "▁" }"#;
 
-/// What runs before BPE.
-#[derive(Deserialize)]
-struct Preparation {
-    normalizer: Option<NormalizerWrapper>,
-    pre_tokenizer: Option<PreTokenizerWrapper>,
-}
-
 #[derive(Deserialize)]
 struct TokenizerJson {
-    #[serde(flatten)]
-    preparation: Preparation,
     #[serde(default)]
-    added_tokens: Vec<AddedJson>,
+    normalizer: Value,
+    #[serde(default)]
+    pre_tokenizer: Value,
+    #[serde(default)]
+    added_tokens: Vec<AddedToken>,
     model: BpeJson,
 }
 
@@ -121,13 +115,6 @@ impl DecoderJson {
 }
 
 #[derive(Deserialize)]
-struct AddedJson {
-    id: u32,
-    #[serde(flatten)]
-    token: AddedToken,
-}
-
-#[derive(Deserialize)]
 struct Kind {
     #[serde(rename = "type", default = "bpe")]
     kind: String,
@@ -140,7 +127,7 @@ fn bpe() -> String {
 
 #[derive(Deserialize)]
 struct BpeJson {
-    vocab: BTreeMap<String, u32>,
+    vocab: HashMap<String, u32>,
     merges: Vec<MergeJson>,
     #[serde(default)]
     ignore_merges: bool,
@@ -181,12 +168,15 @@ pub(super) fn from_json(json: &[u8]) -> Result<Tokenizer> {
     Parts {
         vocabulary: bpe.vocab,
         merges: merges.collect::<Result<_>>()?,
-        ignore_merges: bpe.ignore_merges,
-        unknown: bpe.unk_token,
-        fuse_unknown: bpe.fuse_unk,
+        rules: Rules {
+            ignore_merges: bpe.ignore_merges,
+            unknown: bpe.unk_token,
+            fuse_unknown: bpe.fuse_unk,
+            byte_fallback: bpe.byte_fallback,
+        },
         spelling,
-        added: file.added_tokens.into_iter().map(|added| (added.id, added.token)).collect(),
-        preparation: file.preparation,
+        added: file.added_tokens,
+        preparation: Preparation::new(&file.normalizer, &file.pre_tokenizer)?,
     }
     .build()
 }
@@ -201,18 +191,19 @@ pub(super) fn from_gguf(gguf: GgufVocabulary<'_>) -> Result<Tokenizer> {
     };
     of_each_token("token_type", gguf.types.len())?;
     let read = |json: &str| {
-        serde_json::from_str(json)
-            .map_err(|error| Error::internal(format!("a tokenizer of this engine's own: {error}")))
+        let json: Value = serde_json::from_str(json)
+            .map_err(|error| Error::internal(format!("a tokenizer of this engine's own: {error}")))?;
+        Preparation::new(&json["normalizer"], &json["pre_tokenizer"])
     };
     let added = |kinds: &'static [i32]| {
         let tokens = (0..).zip(gguf.tokens.iter().zip(gguf.types));
         let tokens = tokens.filter(|(_, (_, kind))| kinds.contains(kind));
-        tokens.map(|(id, (token, &kind))| (id, AddedToken::from(token.clone(), kind != USER_DEFINED).normalized(false)))
+        tokens.map(|(id, (token, _))| AddedToken::new(id, token.clone())).collect()
     };
     let vocabulary = |left_out: &[i32]| {
         let tokens = (0..).zip(gguf.tokens.iter().zip(gguf.types));
         let tokens = tokens.filter(|(_, (_, kind))| !left_out.contains(kind));
-        tokens.map(|(id, (token, _))| (token.clone(), id)).collect::<BTreeMap<_, _>>()
+        tokens.map(|(id, (token, _))| (token.clone(), id)).collect::<HashMap<_, _>>()
     };
     match gguf.model {
         "gpt2" => {
@@ -224,11 +215,9 @@ pub(super) fn from_gguf(gguf: GgufVocabulary<'_>) -> Result<Tokenizer> {
             Parts {
                 vocabulary: vocabulary(&[CONTROL, USER_DEFINED, UNUSED]),
                 merges: gguf.merges.iter().map(|merge| split_merge(merge)).collect::<Result<_>>()?,
-                ignore_merges: *ignore_merges,
-                unknown: None,
-                fuse_unknown: false,
+                rules: Rules { ignore_merges: *ignore_merges, ..Rules::default() },
                 spelling: Spelling::ByteLevel,
-                added: added(&[CONTROL, USER_DEFINED]).collect(),
+                added: added(&[CONTROL, USER_DEFINED]),
                 preparation: read(preparation)?,
             }
         }
@@ -239,11 +228,14 @@ pub(super) fn from_gguf(gguf: GgufVocabulary<'_>) -> Result<Tokenizer> {
             Parts {
                 vocabulary: vocabulary(&[CONTROL, USER_DEFINED, UNUSED]),
                 merges: merges_of_scores(gguf),
-                ignore_merges: false,
-                unknown: gguf.types.iter().position(|kind| *kind == UNKNOWN).map(|id| gguf.tokens[id].clone()),
-                fuse_unknown: true,
+                rules: Rules {
+                    ignore_merges: false,
+                    unknown: gguf.types.iter().position(|kind| *kind == UNKNOWN).map(|id| gguf.tokens[id].clone()),
+                    fuse_unknown: true,
+                    byte_fallback: true,
+                },
                 spelling: Spelling::SentencePiece { space_prefix },
-                added: added(&[UNKNOWN, CONTROL, USER_DEFINED]).collect(),
+                added: added(&[UNKNOWN, CONTROL, USER_DEFINED]),
                 preparation: read(&format!(
                     r#"{{ "normalizer": {{ "type": "Sequence", "normalizers": [{normalizers}] }} }}"#
                 ))?,
@@ -286,28 +278,35 @@ fn split_merge(merge: &str) -> Result<(String, String)> {
     }
 }
 
-/// A tokenizer taken apart.
-struct Parts {
-    vocabulary: BTreeMap<String, u32>,
-    merges: Vec<(String, String)>,
+/// How a model treats words, characters and bytes that are no tokens, or are.
+#[derive(Default)]
+struct Rules {
+    /// A word that is a token is taken without merges.
     ignore_merges: bool,
     /// The token of what has none.
     unknown: Option<String>,
     /// Neighbours of those become one.
     fuse_unknown: bool,
+    /// A character without a token becomes those of its bytes, `<0x0A>`.
+    byte_fallback: bool,
+}
+
+/// A tokenizer taken apart.
+struct Parts {
+    vocabulary: HashMap<String, u32>,
+    merges: Vec<(String, String)>,
+    rules: Rules,
     spelling: Spelling,
-    added: Vec<(u32, AddedToken)>,
+    added: Vec<AddedToken>,
     preparation: Preparation,
 }
 
 impl Parts {
     fn build(self) -> Result<Tokenizer> {
-        let Self { vocabulary, merges, ignore_merges, unknown, fuse_unknown, spelling, added, preparation } = self;
-        let refused = |error: tokenizers::Error| Error::malformed(format!("the tokenizer: {error}"));
-
+        let Self { vocabulary, merges, rules, spelling, added, preparation } = self;
         let mut bytes: BTreeMap<u32, Vec<u8>> =
             vocabulary.iter().map(|(token, &id)| (id, spelling.bytes(token))).collect();
-        bytes.extend(added.iter().map(|(id, token)| (*id, token.content.clone().into_bytes())));
+        bytes.extend(added.iter().map(|token| (token.id, token.content.clone().into_bytes())));
         // The table of bytes has a place for every id up to the largest: a few bytes of a file must not make it huge.
         if let Some((&largest, _)) = bytes.last_key_value()
             && largest as usize > 16 * bytes.len() + 65_536
@@ -324,39 +323,21 @@ impl Parts {
         }
         let mut model = BPE::builder()
             .vocab_and_merges(vocabulary.into_iter().collect::<Vocab>(), merges)
-            .ignore_merges(ignore_merges)
-            .fuse_unk(fuse_unknown)
-            .byte_fallback(spelling != Spelling::ByteLevel)
+            .ignore_merges(rules.ignore_merges)
+            .fuse_unk(rules.fuse_unknown)
+            .byte_fallback(rules.byte_fallback)
             // The library's cache is never freed, and prompts are short.
             .cache_capacity(0);
-        if let Some(unknown) = unknown {
+        if let Some(unknown) = rules.unknown {
             model = model.unk_token(unknown);
         }
-        let model = model.build().map_err(refused)?;
+        let model = model.build().map_err(|error| Error::malformed(format!("the tokenizer: {error}")))?;
 
-        // Added tokens take their ids from a model: from one that knows nothing else, so that text cannot reach them.
-        let ids: Vocab = added.iter().map(|(id, token)| (token.content.clone(), *id)).collect();
-        let ids = BPE::builder().vocab_and_merges(ids, Vec::new()).cache_capacity(0).build().map_err(refused)?;
-        let mut vocabulary = AddedVocabulary::new();
-        vocabulary
-            .add_tokens(added.into_iter().map(|(_, token)| token), &ids, preparation.normalizer.as_ref())
-            .map_err(refused)?;
-
-        let midway = match &preparation.pre_tokenizer {
-            Some(PreTokenizerWrapper::Metaspace(spaces)) if spaces.get_prepend_scheme() == PrependScheme::First => {
-                let mut spaces = spaces.clone();
-                spaces.set_prepend_scheme(PrependScheme::Never);
-                Some(PreTokenizerWrapper::Metaspace(spaces))
-            }
-            _ => None,
-        };
+        let added = AddedTokens::new(added, |content| preparation.normalized(content));
         Ok(Tokenizer {
             model,
-            normalizer: preparation.normalizer,
-            pre_tokenizer: preparation.pre_tokenizer,
-            midway,
-            added: vocabulary,
-            no_added: AddedVocabulary::new(),
+            preparation,
+            added,
             bytes: TokenBytes::new(bytes),
             space_prefix: spelling == Spelling::SentencePiece { space_prefix: true },
         })

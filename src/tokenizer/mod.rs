@@ -1,22 +1,25 @@
-//! Text to ids and back; the only user of the tokenizers crate.
+//! Text to ids and back, as Hugging Face's `tokenizers` does it; the only user of that crate, whose BPE this is.
 //!
 //! Control tokens (`<|im_end|>`, `<think>`, …) come from [`Segment::Control`] alone: text is encoded with added-token
 //! matching off, so that whatever a user or a web page writes stays text. [`Tokenizer::encode_matching_added`] is the
 //! other behaviour, that of Hugging Face's `encode`.
 
+mod added;
 mod decoder;
 mod load;
+mod pattern;
+mod prepare;
 
+use tokenizers::Model;
 use tokenizers::models::bpe::BPE;
-use tokenizers::normalizers::NormalizerWrapper;
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
-use tokenizers::{AddedVocabulary, Model, OffsetReferential, OffsetType, PreTokenizer};
 
 use crate::error::{Error, Result};
 
+use added::{AddedTokens, Part};
 pub use decoder::Decoder;
 use decoder::TokenBytes;
 pub use load::GgufVocabulary;
+use prepare::Preparation;
 
 /// A stretch of a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +34,8 @@ pub enum Segment<'a> {
 /// A BPE tokenizer with its added tokens.
 pub struct Tokenizer {
     model: BPE,
-    normalizer: Option<NormalizerWrapper>,
-    pre_tokenizer: Option<PreTokenizerWrapper>,
-    /// The pre-tokenizer of what follows on a control token, where it is another one.
-    midway: Option<PreTokenizerWrapper>,
-    added: AddedVocabulary,
-    no_added: AddedVocabulary,
+    preparation: Preparation,
+    added: AddedTokens,
     bytes: TokenBytes,
     /// A text's space at the beginning is not its own.
     space_prefix: bool,
@@ -63,7 +62,7 @@ impl Tokenizer {
             match segment {
                 Segment::Control(control) => match self.added_id(control) {
                     Some(id) => {
-                        self.encode_text_after(&text, &mut ids)?;
+                        self.encode_words(self.preparation.normalized(&text), &mut ids)?;
                         text.clear();
                         ids.push(id);
                     }
@@ -72,14 +71,8 @@ impl Tokenizer {
                 Segment::Text(more) => text.push_str(more),
             }
         }
-        self.encode_text_after(&text, &mut ids)?;
+        self.encode_words(self.preparation.normalized(&text), &mut ids)?;
         Ok(ids)
-    }
-
-    /// Adds the ids of a stretch of text to those of what comes before it.
-    fn encode_text_after(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
-        let midway = self.midway.as_ref().filter(|_| !ids.is_empty());
-        self.encode_stretch(text, &self.no_added, midway.or(self.pre_tokenizer.as_ref()), ids)
     }
 
     /// Ids of plain text; no added token comes out.
@@ -91,7 +84,21 @@ impl Tokenizer {
     /// its own.
     pub fn encode_matching_added(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
-        self.encode_stretch(text, &self.added, self.pre_tokenizer.as_ref(), &mut ids)?;
+        for part in self.added.plain().split(text) {
+            let text = match part {
+                Part::Token(id) => {
+                    ids.push(id);
+                    continue;
+                }
+                Part::Text(text) => self.preparation.normalized(text),
+            };
+            for part in self.added.normalized().split(&text) {
+                match part {
+                    Part::Token(id) => ids.push(id),
+                    Part::Text(text) => self.encode_words(text.to_owned(), &mut ids)?,
+                }
+            }
+        }
         Ok(ids)
     }
 
@@ -110,13 +117,13 @@ impl Tokenizer {
 
     /// The id of an added token by its exact text.
     pub fn added_id(&self, content: &str) -> Option<u32> {
-        self.added.get_vocab().get(content).copied()
+        self.added.ids().get(content).copied()
     }
 
     /// Every added token and its id, in order of id.
     pub fn added_tokens(&self) -> Vec<(String, u32)> {
         let mut tokens: Vec<(String, u32)> =
-            self.added.get_vocab().iter().map(|(content, &id)| (content.clone(), id)).collect();
+            self.added.ids().iter().map(|(content, &id)| (content.clone(), id)).collect();
         tokens.sort_by_key(|&(_, id)| id);
         tokens
     }
@@ -126,24 +133,15 @@ impl Tokenizer {
         self.bytes.len()
     }
 
-    fn encode_stretch(
-        &self,
-        text: &str,
-        added: &AddedVocabulary,
-        pre_tokenizer: Option<&PreTokenizerWrapper>,
-        ids: &mut Vec<u32>,
-    ) -> Result<()> {
+    /// Adds the ids of a normalised stretch of text to those of what comes before it.
+    fn encode_words(&self, text: String, ids: &mut Vec<u32>) -> Result<()> {
         if text.is_empty() {
             return Ok(());
         }
-        let failed = |error: tokenizers::Error| Error::internal(format!("the tokenizer failed: {error}"));
-        let mut pieces = added.extract_and_normalize(self.normalizer.as_ref(), text);
-        if let Some(pre_tokenizer) = pre_tokenizer {
-            pre_tokenizer.pre_tokenize(&mut pieces).map_err(failed)?;
-        }
-        pieces.tokenize(|piece| self.model.tokenize(piece.get())).map_err(failed)?;
-        for (_, _, tokens) in pieces.get_splits(OffsetReferential::Normalized, OffsetType::None) {
-            ids.extend(tokens.iter().flatten().map(|token| token.id));
+        for word in self.preparation.words(text, ids.is_empty())? {
+            let tokens = self.model.tokenize(&word);
+            let tokens = tokens.map_err(|error| Error::internal(format!("the tokenizer failed: {error}")))?;
+            ids.extend(tokens.iter().map(|token| token.id));
         }
         Ok(())
     }
