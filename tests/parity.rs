@@ -77,6 +77,22 @@ fn an_f16_cache_moves_logits_by_little() {
     });
 }
 
+/// Rounding every product's numbers costs several times what rounding the cache does.
+#[test]
+fn an_f16_prefill_moves_logits_by_little() {
+    promises::logits_are_within(5e-3, gpu_f16_sink);
+}
+
+#[test]
+fn an_f16_prefill_draws_what_an_f32_prefill_draws() {
+    promises::draws_agree(gpu_hardware_sink, gpu_f16_sink);
+}
+
+#[test]
+fn an_f16_prefill_is_the_same_however_it_is_cut() {
+    promises::chunks_and_reused_prefixes_give_the_same_logits(gpu_f16_sink);
+}
+
 /// 8 bits are for who wants the room: they cost more than anything else here.
 #[test]
 fn a_q8_cache_moves_logits_by_some_percent() {
@@ -94,6 +110,16 @@ fn cpu_sink(context: usize) -> Box<SinkFactory> {
 
 fn gpu_hardware_sink(context: usize) -> Box<SinkFactory> {
     gpu_sink(context, false)
+}
+
+/// Hardware's kernels with the f16 prefill, as if they had been chosen at load.
+fn gpu_f16_sink(context: usize) -> Box<SinkFactory> {
+    Box::new(move |config| {
+        let device = pollster::block_on(gpu::Device::open(true, false))?.treat_as_software(false);
+        let device = pollster::block_on(gpu::tuned(device, Some("shared-128-f16")))?;
+        assert_eq!(device.variant(), "shared-128-f16", "{} has no shader-f16", device.description);
+        Ok(Box::new(gpu::Sink::new(&device, config, context)?))
+    })
 }
 
 fn gpu_software_sink(context: usize) -> Box<SinkFactory> {

@@ -54,6 +54,11 @@ impl DType {
         }
     }
 
+    /// Whether it is made of blocks, and not of numbers.
+    pub fn is_quantised(self) -> bool {
+        !matches!(self, Self::F32 | Self::F16 | Self::BF16)
+    }
+
     /// Elements of one block: 1, 32 or 256.
     pub fn block_elements(self) -> usize {
         match self {

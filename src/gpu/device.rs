@@ -37,19 +37,21 @@ pub struct Device {
     _memory: Rc<Memory>,
 }
 
-/// Kernels that compute the same bits, of which an adapter may be faster with one or another.
+/// Kernels of which an adapter may be faster with one or another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variant {
     /// Lanes add up by subgroup operations instead of through workgroup memory.
     pub subgroups: bool,
     /// Threads of a workgroup of a matrix product: a power of two, at least a team.
     pub workgroup: u32,
+    /// A prefill multiplies quantised weights in f16; every other choice leaves all bits as they are.
+    pub f16: bool,
 }
 
 impl Default for Variant {
     /// What runs everywhere.
     fn default() -> Self {
-        Self { subgroups: false, workgroup: WORKGROUP }
+        Self { subgroups: false, workgroup: WORKGROUP, f16: false }
     }
 }
 
@@ -115,7 +117,7 @@ impl Device {
         let descriptor = wgpu::DeviceDescriptor {
             required_limits: adapter.limits(),
             // In a browser the page asks for subgroups: wgpu does not know them there.
-            required_features: adapter.features() & (wgpu::Features::SUBGROUP | clock),
+            required_features: adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16 | clock),
             ..wgpu::DeviceDescriptor::default()
         };
         let (raw, queue) = adapter
@@ -171,6 +173,11 @@ impl Device {
     pub(super) fn with_variant(mut self, variant: Variant) -> Self {
         self.variant = variant;
         self
+    }
+
+    /// Whether its shaders may compute in f16.
+    pub(super) fn has_f16(&self) -> bool {
+        self.raw.features().contains(wgpu::Features::SHADER_F16)
     }
 
     /// Lanes that share a row of `blocks` blocks: a power of two, 1 where barriers are dear.

@@ -31,8 +31,8 @@ const SMALL: u64 = 64 << 20;
 /// f32 where the cache is small, or where the weights are unquantised and rounding the cache would be the largest
 /// error of all; else f16.
 pub fn precision(config: &Config, weights: DType, positions: usize) -> Precision {
-    let unquantised = matches!(weights, DType::F32 | DType::F16 | DType::BF16);
-    if unquantised || cache_bytes(config, Precision::F32, positions) <= SMALL { Precision::F32 } else { Precision::F16 }
+    let small = cache_bytes(config, Precision::F32, positions) <= SMALL;
+    if small || !weights.is_quantised() { Precision::F32 } else { Precision::F16 }
 }
 
 /// Bytes of keys, or of values, of one layer's tile.

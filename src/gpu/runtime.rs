@@ -311,7 +311,7 @@ impl Runtime for Gpu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::testing::{Random, devices, random_model};
+    use crate::gpu::testing::{Random, devices, prefill_devices, random_model};
     use crate::sampling::Sampling;
     use pollster::block_on;
 
@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn chunks_and_submits_of_a_prefill_change_no_bit() {
         let prompt = prompt(5, 333);
-        for device in devices() {
+        for device in prefill_devices() {
             let mut gpu = random_model(&device, 6);
             let mut logits = |chunk: usize, submits: usize| {
                 let sequence = gpu.open().unwrap();

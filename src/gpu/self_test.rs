@@ -10,6 +10,8 @@ use crate::sampling::philox4x32_10;
 
 /// ‖device − reference‖ / ‖reference‖ at most; f16 keys and values account for nearly all of it.
 const TOLERANCE: f64 = 2e-3;
+/// The same where the prefill is in f16, which takes 1.6e-3 with numbers rounded to the nearest; an adapter may cut them off.
+const F16_TOLERANCE: f64 = 5e-3;
 const TOKENS: [u32; 4] = [3, 14, 15, 9];
 
 /// Passes, or fails with `self-test-failed` and the figures.
@@ -34,12 +36,13 @@ pub async fn run(device: &Device) -> Result<()> {
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
     let error =
         norm(&mut logits.iter().zip(&expected).map(|(a, b)| f64::from(*a) - b)) / norm(&mut expected.iter().copied());
+    let allowed = if device.variant.f16 { F16_TOLERANCE } else { TOLERANCE };
     // Written so that a NaN fails.
-    if error <= TOLERANCE {
+    if error <= allowed {
         return Ok(());
     }
     let message = format!(
-        "the adapter ({}) is off by {error:.1e} on a known network, {TOLERANCE:.0e} is allowed",
+        "the adapter ({}) is off by {error:.1e} on a known network, {allowed:.0e} is allowed",
         device.description
     );
     Err(Error::new(ErrorKind::SelfTestFailed, message).hint("update the graphics driver, or use device 'cpu'"))
@@ -152,11 +155,11 @@ fn reference(config: &Config, weights: &[(Weight, Vec<f32>)], tokens: &[u32]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::testing::devices;
+    use crate::gpu::testing::prefill_devices;
 
     #[test]
-    fn both_sets_of_kernels_pass() {
-        for device in devices() {
+    fn all_sets_of_kernels_pass() {
+        for device in prefill_devices() {
             pollster::block_on(run(&device)).unwrap();
         }
     }

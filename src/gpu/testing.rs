@@ -20,7 +20,8 @@ pub fn hardware() -> Device {
 pub fn variants(device: &Device) -> Vec<Variant> {
     let subgroups = device.raw.features().contains(wgpu::Features::SUBGROUP);
     let adds: &[bool] = if subgroups { &[false, true] } else { &[false] };
-    let sized = |subgroups: &bool| [64, 128, 256].map(|workgroup| Variant { subgroups: *subgroups, workgroup });
+    let sized =
+        |subgroups: &bool| [64, 128, 256].map(|workgroup| Variant { subgroups: *subgroups, workgroup, f16: false });
     adds.iter().flat_map(sized).collect()
 }
 
@@ -28,6 +29,14 @@ pub fn variants(device: &Device) -> Vec<Variant> {
 pub fn devices() -> [Device; 2] {
     let device = hardware();
     [device.clone(), device.treat_as_software(true)]
+}
+
+/// And all that a prefill has.
+pub fn prefill_devices() -> Vec<Device> {
+    let [hardware, software] = devices();
+    let f16 = hardware.clone().with_variant(Variant { f16: true, ..Variant::default() });
+    let there = hardware.has_f16();
+    [hardware, software].into_iter().chain(there.then_some(f16)).collect()
 }
 
 /// A seeded generator: splitmix64 (Steele, Lea & Flood, 2014).

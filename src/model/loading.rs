@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Config, Naming, Pending, Runtime, SinkFactory, Turns, Weight, WeightSink, weight_of};
 use crate::error::{Error, Result};
-use crate::formats::{DType, Metadata, PlacedTensor, TensorInfo, gguf, safetensors, truncated};
+use crate::formats::{Metadata, PlacedTensor, TensorInfo, gguf, safetensors, truncated};
 
 /// Loads one model: push the bytes of its file (or, with [`Loader::next_file`] in between, its files), then finish.
 ///
@@ -337,7 +337,7 @@ fn check_tensor(config: &Config, weight: Weight, tensor: &TensorInfo) -> Result<
             tensor.name, tensor.shape
         )));
     }
-    if expected.len() == 1 && !matches!(tensor.dtype, DType::F32 | DType::F16 | DType::BF16) {
+    if expected.len() == 1 && tensor.dtype.is_quantised() {
         return Err(Error::unsupported(format!(
             "tensor {:?}: expected F32, F16 or BF16 for a vector, got {}",
             tensor.name,

@@ -24,8 +24,12 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// The largest relative L2 error allowed: activations and cache are exact to f32's order where weights are floats.
     pub fn tolerance(&self) -> f32 {
-        let floats = ["-f32", "-f16", "-bf16", "shards", "second", "bands"].iter().any(|end| self.name.ends_with(end));
-        if floats { 1e-4 } else { 1e-3 }
+        if self.is_quantised() { 1e-3 } else { 1e-4 }
+    }
+
+    /// Whether its matrices are.
+    pub fn is_quantised(&self) -> bool {
+        !["-f32", "-f16", "-bf16", "shards", "second", "bands"].iter().any(|end| self.name.ends_with(end))
     }
 
     /// The model in a runtime whose sequences hold `context` tokens. Files arrive in uneven pieces.

@@ -61,6 +61,39 @@ pub fn logits_are_within(allowed: f32, sink: MakeSink) {
     assert!(wrong.is_empty(), "relative L2 errors too large: {wrong:#?}");
 }
 
+/// What is drawn after each token of a text that the quantised checkpoints wrote themselves: the most likely token is the same
+/// for 99 of 100, and the divergence of the distributions (KL) is 1e-3 on average at most.
+pub fn draws_agree(exact: MakeSink, other: MakeSink) {
+    let (mut steps, mut same, mut divergence) = (0, 0, 0.0);
+    for checkpoint in all().iter().filter(|checkpoint| checkpoint.is_quantised()) {
+        let mut runtimes = [exact, other].map(|sink| checkpoint.load(sink, CONTEXT));
+        let written = {
+            let sequence = runtimes[0].open().expect("open");
+            prefilled(&mut *runtimes[0], sequence, &checkpoint.tokens);
+            let sampling = Sampling { temperature: 1.0, top_k: 20, seed: 5, ..Sampling::default() };
+            decoded(&mut *runtimes[0], sequence, DecodePlan { sampling, ..greedy(CONTEXT / 4) })
+        };
+        let sequences = runtimes.each_mut().map(|runtime| runtime.open().expect("open"));
+        for token in checkpoint.tokens.iter().chain(&written) {
+            let mut logits = |at: usize| prefilled(&mut *runtimes[at], sequences[at], &[*token]);
+            let [exact, other] = [logits(0), logits(1)].map(|logits| log_probabilities(&logits));
+            let best = |of: &[f64]| (0..of.len()).max_by(|a, b| of[*a].total_cmp(&of[*b]));
+            steps += 1;
+            same += usize::from(best(&exact) == best(&other));
+            divergence += exact.iter().zip(&other).map(|(p, q)| p.exp() * (p - q)).sum::<f64>();
+        }
+    }
+    println!("{same} of {steps} agree, mean KL {:.1e}", divergence / steps as f64);
+    assert!(steps >= 512 && same * 100 >= steps * 99, "{same} of {steps} agree");
+    assert!(divergence / steps as f64 <= 1e-3, "mean KL {:.1e}", divergence / steps as f64);
+}
+
+fn log_probabilities(logits: &[f32]) -> Vec<f64> {
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let total = logits.iter().map(|x| f64::from(x - top).exp()).sum::<f64>().ln();
+    logits.iter().map(|x| f64::from(x - top) - total).collect()
+}
+
 /// Tokens must be equal as far as the best was ahead of the second best by more than both can be off.
 pub fn greedy_continuations_are_those_of_transformers(sink: MakeSink) {
     let mut wrong = Vec::new();

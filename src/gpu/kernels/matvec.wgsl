@@ -35,9 +35,6 @@ const NSPLIT : u32 = $NSPLIT;
 #endif
 @group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>; // [column][rows/4]
 
-struct Block { a0 : vec4<f32>, a1 : vec4<f32>, a2 : vec4<f32>, a3 : vec4<f32>,
-               b0 : vec4<f32>, b1 : vec4<f32>, b2 : vec4<f32>, b3 : vec4<f32> }
-
 #if COMBINE
 fn load(column : u32, b : u32) -> Block {
   // HEAD_DIM is a multiple of 8, so a block may span heads only when it is smaller than 32: vec4s are merged one by one.
