@@ -2,7 +2,7 @@
 
 use super::floats::ROUND;
 use super::quant::BLOCK;
-use super::vector::{load_i16, store_i16, transpose_32};
+use super::vector::{load_i16, side_by_side};
 
 /// The largest magnitude of an integer: 15 bits, so that products of a block fit into an i32 (`products`).
 const LARGEST: f32 = 16383.0;
@@ -73,14 +73,11 @@ impl Tokens {
         let (values, _) = rows.values.as_chunks::<BLOCK>();
         let row = |b: usize, r: usize| r * self.blocks + b;
         for b in 0..self.blocks {
-            let mut side_by_side = [[0; 8]; BLOCK / 2];
-            for v in 0..4 {
-                let vectors = [0, 1, 2, 3].map(|r| load_i16(&values[row(b, r)].as_chunks::<8>().0[v]));
-                for (to, pairs) in side_by_side[4 * v..].iter_mut().zip(transpose_32(vectors)) {
-                    store_i16(to, pairs);
-                }
-            }
-            self.values.push(side_by_side);
+            let vectors = |r: usize| {
+                let (values, _) = values[row(b, r)].as_chunks::<8>();
+                [0, 1, 2, 3].map(|v| load_i16(&values[v]))
+            };
+            self.values.push(side_by_side([0, 1, 2, 3].map(vectors)));
             self.scales.push([0, 1, 2, 3].map(|r| rows.scales[row(b, r)]));
             self.sums.push([0, 1, 2, 3].map(|r| rows.sums[row(b, r)]));
         }

@@ -8,8 +8,8 @@
 use super::activations::{Row, Tokens};
 use super::quant::{BLOCK, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0, Quantised};
 use super::vector::{
-    V, add_f32, add_i32, dot_i16, i32_to_f32, load_f32, load_i16, mul_f32, splat_f32, splat_i32, splat_pair, store_f32,
-    store_i16, sums_i32, transpose_32,
+    V, add_f32, add_i32, dot_i16, f32s, i32_to_f32, load_f32, load_i16, mul_f32, side_by_side, splat_f32, splat_i32,
+    splat_pair, sums_i32,
 };
 use crate::formats::DType;
 
@@ -69,9 +69,7 @@ fn with_one<T: Quantised<N>, const N: usize>(rows: &[u8], x: Row) -> [f32; ROWS]
             sum = with_block::<T, N, 7>(rows, &x[7], s[7], t[7], sum);
         }
     }
-    let mut sums = [0.0; ROWS];
-    store_f32(&mut sums, sum);
-    sums
+    f32s(sum)
 }
 
 /// `sum` and the product of block `I`.
@@ -127,22 +125,10 @@ fn unpack<T: Quantised<N>, const N: usize>(rows: &[u8], to: &mut Unpacked) {
 
 #[inline(always)]
 fn unpack_block<T: Quantised<N>, const N: usize, const I: usize>(rows: &[[u8; N]; ROWS], to: &mut Unpacked) {
-    let [a, b, c, d] = [&rows[0], &rows[1], &rows[2], &rows[3]].map(|row| T::values::<I>(row));
-    let mut values = [[0; 8]; BLOCK / 2];
-    for v in 0..4 {
-        for (values, pairs) in values[4 * v..].iter_mut().zip(transpose_32([a[v], b[v], c[v], d[v]])) {
-            store_i16(values, pairs);
-        }
-    }
-    to.values.push(values);
-    let stored = |v: V| {
-        let mut floats = [0.0; ROWS];
-        store_f32(&mut floats, v);
-        floats
-    };
-    to.scales.push(stored(T::scales::<I>(rows)));
+    to.values.push(side_by_side(rows.each_ref().map(|row| T::values::<I>(row))));
+    to.scales.push(f32s(T::scales::<I>(rows)));
     if T::AFFINE {
-        to.offsets.push(stored(T::offsets::<I>(rows)));
+        to.offsets.push(f32s(T::offsets::<I>(rows)));
     }
 }
 
@@ -152,20 +138,19 @@ impl Unpacked {
         let fours = x.fours();
         let mut four = 0;
         while four + 2 <= fours {
-            let both = [four, four + 1];
-            let products =
-                if self.offsets.is_empty() { self.tile::<2, false>(x, both) } else { self.tile::<2, true>(x, both) };
-            both.into_iter().zip(products).for_each(|(four, products)| take(four, products));
+            let [first, second] = self.products(x, [four, four + 1]);
+            take(four, first);
+            take(four + 1, second);
             four += 2;
         }
         if four < fours {
-            let [products] = if self.offsets.is_empty() {
-                self.tile::<1, false>(x, [four])
-            } else {
-                self.tile::<1, true>(x, [four])
-            };
+            let [products] = self.products(x, [four]);
             take(four, products);
         }
+    }
+
+    fn products<const F: usize>(&self, x: &Tokens, fours: [usize; F]) -> [[[f32; 4]; ROWS]; F] {
+        if self.offsets.is_empty() { self.tile::<F, false>(x, fours) } else { self.tile::<F, true>(x, fours) }
     }
 
     /// Products of the rows with `F` times four tokens: `[F][row][token]`.
@@ -198,13 +183,7 @@ impl Unpacked {
                 }
             }
         }
-        sums.map(|sums| {
-            sums.map(|sum| {
-                let mut floats = [0.0; 4];
-                store_f32(&mut floats, sum);
-                floats
-            })
-        })
+        sums.map(|sums| sums.map(f32s))
     }
 }
 

@@ -3,8 +3,8 @@
 //! Exact but for one rounding of a scale times a sub-block's scale. |value| is at most 4096 (Q6_K: −32 · −128).
 
 use super::vector::{
-    V, and, f16_to_f32, high_i8, high_u8, load_f32, load_i16, load_u8, low_i8, low_u8, mul_i16, or, shl_u16, shr_u16,
-    splat_f32, splat_i16, splat_u8, store_f32, sub_i8, sub_i16,
+    V, and, f16_to_f32, f32s, high_i8, high_u8, load_f32, load_i16, load_u8, low_i8, low_u8, mul_i16, or, shl_u16,
+    shr_u16, splat_f32, splat_i16, splat_u8, sub_i8, sub_i16,
 };
 use crate::formats::quant::scale_min;
 
@@ -122,7 +122,7 @@ impl Quantised<144> for Q4_K {
 
     #[inline(always)]
     fn values<const I: usize>(block: &[u8; 144]) -> [V; 4] {
-        unsigned(half_bytes::<I>(part(block, 16 + I / 2 * 32)))
+        unsigned(half_bytes(part(block, 16 + I / 2 * 32), I % 2 == 1))
     }
 
     #[inline(always)]
@@ -142,7 +142,7 @@ impl Quantised<176> for Q5_K {
 
     #[inline(always)]
     fn values<const I: usize>(block: &[u8; 176]) -> [V; 4] {
-        let low = half_bytes::<I>(part(block, 48 + I / 2 * 32));
+        let low = half_bytes(part(block, 48 + I / 2 * 32), I % 2 == 1);
         let high = [load_u8(part(block, 16)), load_u8(part(block, 32))];
         let bit = splat_u8(16);
         unsigned([0, 1].map(|i| or(low[i], and(to_bit_4(high[i], I), bit))))
@@ -166,9 +166,8 @@ impl Quantised<210> for Q6_K {
     #[inline(always)]
     fn values<const I: usize>(block: &[u8; 210]) -> [V; 4] {
         let (half, quarter) = (I / 4, I % 4);
-        let low_at = half * 64 + quarter % 2 * 32;
-        let (low, high): (&[u8; 32], &[u8; 32]) = (part(block, low_at), part(block, 128 + half * 32));
-        let low = if quarter < 2 { half_bytes::<0>(low) } else { half_bytes::<1>(low) };
+        let low = half_bytes(part(block, half * 64 + quarter % 2 * 32), quarter >= 2);
+        let high: &[u8; 32] = part(block, 128 + half * 32);
         let (two, zero) = (splat_u8(0x30), splat_u8(32));
         let q = [0, 1].map(|i| {
             let high = to_bit_4(load_u8(part(high, i * 16)), 2 * quarter);
@@ -205,12 +204,10 @@ fn nibbles(bytes: &[u8; 16]) -> [V; 2] {
     [and(bytes, low), and(shr_u16::<4>(bytes), low)]
 }
 
-/// The low halves of thirty-two bytes where `I` is even, the high ones where it is odd.
+/// The low halves of thirty-two bytes, or the high ones.
 #[inline(always)]
-fn half_bytes<const I: usize>(bytes: &[u8; 32]) -> [V; 2] {
-    let low = splat_u8(15);
-    let bytes = [load_u8(part(bytes, 0)), load_u8(part(bytes, 16))];
-    if I.is_multiple_of(2) { bytes.map(|b| and(b, low)) } else { bytes.map(|b| and(shr_u16::<4>(b), low)) }
+fn half_bytes(bytes: &[u8; 32], high: bool) -> [V; 2] {
+    [0, 16].map(|at| nibbles(part(bytes, at))[usize::from(high)])
 }
 
 /// Bytes with bit `bit` as bit 4, the next as bit 5 (but bit 8 is not there); the other bits may be anything.
@@ -251,15 +248,13 @@ fn fifth_bits(bits: &[u8; 4], values: [V; 4]) -> [V; 4] {
 /// The scales of sub-block `I` of Q4_K and Q5_K.
 #[inline(always)]
 fn sub_scales<const I: usize, const N: usize>(rows: &[[u8; N]; 4]) -> V {
-    let mut d = [0.0; 4];
-    store_f32(&mut d, halves(rows, 0));
+    let d = f32s(halves(rows, 0));
     load_f32(&[0, 1, 2, 3].map(|r| d[r] * scale_min(&rows[r][4..16], I).0))
 }
 
 /// Their minima, which are taken off.
 #[inline(always)]
 fn sub_minima<const I: usize, const N: usize>(rows: &[[u8; N]; 4]) -> V {
-    let mut d = [0.0; 4];
-    store_f32(&mut d, halves(rows, 2));
+    let d = f32s(halves(rows, 2));
     load_f32(&[0, 1, 2, 3].map(|r| -(d[r] * scale_min(&rows[r][4..16], I).1)))
 }

@@ -25,6 +25,26 @@ pub fn transpose_32([a, b, c, d]: [V; 4]) -> [V; 4] {
     [zip_low_64(ab, cd), zip_high_64(ab, cd), zip_low_64(ab_high, cd_high), zip_high_64(ab_high, cd_high)]
 }
 
+/// Four rows of 32 integers, each in four vectors, with the rows side by side: `[16 pairs][4 rows][2]`.
+#[inline(always)]
+pub fn side_by_side([a, b, c, d]: [[V; 4]; 4]) -> [[i16; 8]; 16] {
+    let mut pairs = [[0; 8]; 16];
+    for v in 0..4 {
+        for (to, pair) in pairs[4 * v..].iter_mut().zip(transpose_32([a[v], b[v], c[v], d[v]])) {
+            store_i16(to, pair);
+        }
+    }
+    pairs
+}
+
+/// The elements of a vector.
+#[inline(always)]
+pub fn f32s(v: V) -> [f32; 4] {
+    let mut elements = [0.0; 4];
+    store_f32(&mut elements, v);
+    elements
+}
+
 /// Element `i` is the sum of the elements of vector `i`.
 #[inline(always)]
 pub fn sums_i32([a, b, c, d]: [V; 4]) -> V {
@@ -71,9 +91,7 @@ mod tests {
     }
 
     fn floats_of(v: super::V) -> [u32; 4] {
-        let mut floats = [0.0; 4];
-        super::store_f32(&mut floats, v);
-        floats.map(f32::to_bits)
+        super::f32s(v).map(f32::to_bits)
     }
 
     fn portable_floats_of(v: portable::V) -> [u32; 4] {
