@@ -14,6 +14,13 @@ const TOLERANCE: f64 = 2e-3;
 const F16_TOLERANCE: f64 = 5e-3;
 const TOKENS: [u32; 4] = [3, 14, 15, 9];
 
+/// ‖a − b‖ / ‖b‖, in f64; both are of one length.
+pub fn relative_error(a: &[f32], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let difference: f64 = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
+    (difference / b.iter().map(|b| b * b).sum::<f64>()).sqrt()
+}
+
 /// Passes, or fails with `self-test-failed` and the figures.
 pub async fn run(device: &Device) -> Result<()> {
     let config = config();
@@ -33,9 +40,7 @@ pub async fn run(device: &Device) -> Result<()> {
     runtime.prefill(sequence, &TOKENS).await?;
     let logits = runtime.logits(sequence).await?;
     let expected = reference(&config, &weights, &TOKENS);
-    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
-    let error =
-        norm(&mut logits.iter().zip(&expected).map(|(a, b)| f64::from(*a) - b)) / norm(&mut expected.iter().copied());
+    let error = relative_error(&logits, &expected);
     let allowed = if device.variant.f16 { F16_TOLERANCE } else { TOLERANCE };
     // Written so that a NaN fails.
     if error <= allowed {

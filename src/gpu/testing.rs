@@ -175,13 +175,6 @@ pub fn run(device: &Device, tokens: u32, dispatches: &[Dispatch], result: &wgpu:
     bytemuck::pod_collect_to_vec(&bytes)
 }
 
-/// ‖a − b‖ / ‖b‖, in f64.
-pub fn relative_error(a: &[f32], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    let difference: f64 = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
-    (difference / b.iter().map(|b| b * b).sum::<f64>()).sqrt()
-}
-
 /// The weights of one row out of planes, by the same formula as the kernels: the reference of `kernels/quant/*.wgsl`.
 pub fn dequantize_row(dtype: DType, columns: usize, data: &[Vec<u8>; planes::PLANES], row: usize) -> Vec<f32> {
     let blocks = columns / planes::BLOCK;

@@ -87,9 +87,9 @@ async fn prefers_f16(device: &Device) -> Result<bool> {
 
 /// ‖a − b‖² / ‖b‖².
 fn square_error(a: &[u8], b: &[u8]) -> f64 {
-    let numbers = |bytes| bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into_iter().map(f64::from);
-    let difference: f64 = numbers(a).zip(numbers(b)).map(|(a, b)| (a - b).powi(2)).sum();
-    difference / numbers(b).map(|b| b * b).sum::<f64>()
+    let numbers = bytemuck::pod_collect_to_vec::<u8, f32>;
+    let b: Vec<f64> = numbers(b).into_iter().map(f64::from).collect();
+    self_test::relative_error(&numbers(a), &b).powi(2)
 }
 
 /// One product, to be computed by every candidate.

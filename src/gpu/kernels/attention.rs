@@ -166,7 +166,8 @@ impl Attention<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::testing::{PAGES, Random, devices, relative_error, run, state};
+    use crate::gpu::self_test::relative_error;
+    use crate::gpu::testing::{PAGES, Random, devices, run, state};
     use crate::model::Rope;
 
     /// Qwen3's, or an architecture unlike it in everything.

@@ -155,7 +155,8 @@ pub fn swiglu(device: &Device, columns: usize, up: &wgpu::Buffer, y: &wgpu::Buff
 mod tests {
     use super::*;
     use crate::formats::{DType, quant};
-    use crate::gpu::testing::{Random, devices, prefill_devices, random_matrix, relative_error, run, state, variants};
+    use crate::gpu::self_test::relative_error;
+    use crate::gpu::testing::{Random, devices, prefill_devices, random_matrix, run, state, variants};
     use crate::gpu::tune::F16_ERROR;
 
     /// What a product shall be, in f64.
