@@ -32,6 +32,11 @@ function changed(header: Int32Array, state: number, limitMs = Infinity): number 
   return Atomics.load(header, 0);
 }
 
+function say(header: Int32Array, state: number): void {
+  Atomics.store(header, 0, state);
+  Atomics.notify(header, 0);
+}
+
 /** The end that asks. */
 export class SharedChannel {
   readonly memory: SharedArrayBuffer;
@@ -54,7 +59,7 @@ export class SharedChannel {
     new Float32Array(this.memory, HEADER * 4).set(x, wanted.length);
     this.#header[1] = wanted.length;
     this.#header[2] = x.length;
-    this.#say(ASKED);
+    say(this.#header, ASKED);
   }
 
   /** Waits for the answer, which is there until the next question; none if the thread could not give it. */
@@ -66,22 +71,13 @@ export class SharedChannel {
 
   /** Lets the thread turn to its messages again. */
   release(): void {
-    this.#say(RELEASED);
-  }
-
-  #say(state: number): void {
-    Atomics.store(this.#header, 0, state);
-    Atomics.notify(this.#header, 0);
+    say(this.#header, RELEASED);
   }
 }
 
 /** The end that answers, until it is released or has thrown. */
 export function answerOn(memory: SharedArrayBuffer, answer: (wanted: Uint32Array, x: Float32Array) => Float32Array): void {
   const header = new Int32Array(memory, 0, HEADER);
-  const say = (state: number): void => {
-    Atomics.store(header, 0, state);
-    Atomics.notify(header, 0);
-  };
   for (;;) {
     const last = Atomics.load(header, 0);
     const state = last === ASKED || last === RELEASED ? last : changed(header, last);
@@ -92,9 +88,9 @@ export function answerOn(memory: SharedArrayBuffer, answer: (wanted: Uint32Array
       new Float32Array(memory, HEADER * 4).set(products);
       header[3] = products.length;
     } catch (error) {
-      say(FAILED);
+      say(header, FAILED);
       throw error;
     }
-    say(ANSWERED);
+    say(header, ANSWERED);
   }
 }
