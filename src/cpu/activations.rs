@@ -2,7 +2,7 @@
 
 use super::floats::ROUND;
 use super::quant::BLOCK;
-use super::vector::{load_i16, side_by_side};
+use super::vector::{lay_side_by_side, load_i16};
 
 /// The largest magnitude of an integer: 15 bits, so that products of a block fit into an i32 (`products`).
 const LARGEST: f32 = 16383.0;
@@ -36,50 +36,65 @@ pub struct Row<'a> {
     pub sums: &'a [f32],
 }
 
-/// Tokens side by side in fours; there are zeros where the last four are fewer.
+/// Tokens side by side in eights; there are zeros where the last eight are fewer.
 #[derive(Default)]
 pub struct Tokens {
+    tokens: usize,
     blocks: usize,
-    values: Vec<[[i16; 8]; BLOCK / 2]>,
-    scales: Vec<[f32; 4]>,
-    sums: Vec<[f32; 4]>,
+    values: Vec<[[[i16; 8]; 2]; BLOCK / 2]>,
+    scales: Vec<[[f32; 4]; 2]>,
+    sums: Vec<[[f32; 4]; 2]>,
 }
 
-/// Four tokens.
+/// Eight tokens, as two times four.
 #[derive(Clone, Copy)]
-pub struct Four<'a> {
-    /// `[blocks][16 pairs][4 tokens][2]`
-    pub values: &'a [[[i16; 8]; BLOCK / 2]],
-    /// `[blocks][4 tokens]`
-    pub scales: &'a [[f32; 4]],
-    /// `[blocks][4 tokens]`: of each block's elements.
-    pub sums: &'a [[f32; 4]],
+pub struct Eight<'a> {
+    /// `[blocks][16 pairs][2][4 tokens][2]`
+    pub values: &'a [[[[i16; 8]; 2]; BLOCK / 2]],
+    /// `[blocks][2][4 tokens]`
+    pub scales: &'a [[[f32; 4]; 2]],
+    /// `[blocks][2][4 tokens]`: of each block's elements.
+    pub sums: &'a [[[f32; 4]; 2]],
 }
 
 impl Tokens {
-    /// How many fours there are.
+    /// How many times four tokens there are, the last of them perhaps fewer.
     pub fn fours(&self) -> usize {
-        self.scales.len() / self.blocks
+        self.tokens.div_ceil(4)
     }
 
-    /// One of them.
-    pub fn four(&self, index: usize) -> Four<'_> {
+    /// Eight of them; of the last, only what [`Tokens::fours`] says.
+    pub fn eight(&self, index: usize) -> Eight<'_> {
         let here = index * self.blocks..(index + 1) * self.blocks;
-        Four { values: &self.values[here.clone()], scales: &self.scales[here.clone()], sums: &self.sums[here] }
+        Eight { values: &self.values[here.clone()], scales: &self.scales[here.clone()], sums: &self.sums[here] }
+    }
+
+    /// Room for so many.
+    fn resize(&mut self, tokens: usize, blocks: usize) {
+        (self.tokens, self.blocks) = (tokens, blocks);
+        let length = tokens.div_ceil(8) * blocks;
+        self.values.resize(length, [[[0; 8]; 2]; BLOCK / 2]);
+        self.scales.resize(length, [[0.0; 4]; 2]);
+        self.sums.resize(length, [[0.0; 4]; 2]);
     }
 
     /// Lays four rows side by side.
-    fn push(&mut self, rows: &Integers) {
+    fn set(&mut self, four: usize, rows: &Integers) {
         let (values, _) = rows.values.as_chunks::<BLOCK>();
         let row = |b: usize, r: usize| r * self.blocks + b;
         for b in 0..self.blocks {
             let vectors = |r: usize| {
                 let (values, _) = values[row(b, r)].as_chunks::<8>();
-                [0, 1, 2, 3].map(|v| load_i16(&values[v]))
+                [load_i16(&values[0]), load_i16(&values[1]), load_i16(&values[2]), load_i16(&values[3])]
             };
-            self.values.push(side_by_side([0, 1, 2, 3].map(vectors)));
-            self.scales.push([0, 1, 2, 3].map(|r| rows.scales[row(b, r)]));
-            self.sums.push([0, 1, 2, 3].map(|r| rows.sums[row(b, r)]));
+            let mut pairs = [[0; 8]; BLOCK / 2];
+            lay_side_by_side([vectors(0), vectors(1), vectors(2), vectors(3)], &mut pairs);
+            let to = four / 2 * self.blocks + b;
+            for (to, pair) in self.values[to].iter_mut().zip(pairs) {
+                to[four % 2] = pair;
+            }
+            self.scales[to][four % 2] = [0, 1, 2, 3].map(|r| rows.scales[row(b, r)]);
+            self.sums[to][four % 2] = [0, 1, 2, 3].map(|r| rows.sums[row(b, r)]);
         }
     }
 }
@@ -98,13 +113,10 @@ impl Activations {
         if self.tokens() == 1 {
             return self.row.set(&self.floats, columns);
         }
-        self.tokens.blocks = columns / BLOCK;
-        self.tokens.values.clear();
-        self.tokens.scales.clear();
-        self.tokens.sums.clear();
-        for floats in self.floats.chunks(4 * columns) {
+        self.tokens.resize(self.tokens(), columns / BLOCK);
+        for (four, floats) in self.floats.chunks(4 * columns).enumerate() {
             self.row.set(floats, 4 * columns);
-            self.tokens.push(&self.row);
+            self.tokens.set(four, &self.row);
         }
     }
 
@@ -162,7 +174,7 @@ pub fn quantize(floats: &[f32], values: &mut [i16], scales: &mut [f32]) {
 
 /// The same of any number of `floats` with one scale, which is returned.
 #[inline(always)]
-pub fn quantize_together<const N: usize>(floats: &[f32; N], values: &mut [i16; N]) -> f32 {
+pub fn quantize_together(floats: &[f32], values: &mut [i16]) -> f32 {
     // Without their sign, floats are in the order of their bits, infinities and NaN last; integers have vector
     // instructions for the larger of two.
     let largest = floats.iter().fold(0, |largest: u32, x| largest.max(x.to_bits() & 0x7fff_ffff));

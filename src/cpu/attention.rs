@@ -2,15 +2,16 @@
 //!
 //! Over a cache of integers, queries and probabilities become 15-bit integers with a scale too, and are multiplied as integers; sums
 //! go over to f32 before they can overflow (8 · 16383² < 2³¹). Slabs lie at fixed positions, so a query's sums run in the same order
-//! however the prompt is cut into chunks.
+//! however the prompt is cut into chunks, and whichever queries are computed with it.
+
+use core::array::from_fn;
 
 use super::activations::{quantize, quantize_together};
-use super::floats::{add_scaled, dot_f32, exp};
+use super::floats::{add_scaled, dot_f32, exp_of_all};
 use super::kv_cache::{Half, Kind, KvCache, SLAB};
 use super::quant::BLOCK;
 use super::vector::{
     V, add_f32, add_i32, dot_i16, i32_to_f32, load_f32, load_i16, mul_f32, splat_f32, splat_i32, splat_pair, store_f32,
-    sums_f32, zip_high_16, zip_low_16,
 };
 use crate::model::Config;
 
@@ -21,164 +22,240 @@ pub struct Attention {
     queries: Vec<i16>,
     /// `[tokens, heads, head_dim / 32]`, with the `1 / √head_dim`.
     scales: Vec<f32>,
-    /// `[queries of a group, slabs · SLAB]`
+    /// `[queries that are computed together, slabs · SLAB]`
     scores: Vec<f32>,
+}
+
+/// The queries of all heads that share a kv head, and what they see: query `i` is token `i / group`'s.
+struct Queries<'a> {
+    kv: &'a KvCache,
+    layer: usize,
+    kv_head: usize,
+    head_dim: usize,
+    /// `heads · head_dim`
+    width: usize,
+    group: usize,
+    /// The first token's position.
+    first: usize,
+    window: usize,
+    floats: &'a [f32],
+    values: &'a [i16],
+    scales: &'a [f32],
 }
 
 impl Attention {
     /// `out: [tokens, heads, head_dim]` for `queries` of the same shape at positions `first..`, whose own keys and
     /// values are cached already.
     pub fn run(&mut self, c: &Config, kv: &KvCache, layer: usize, first: usize, queries: &[f32], out: &mut [f32]) {
-        let (d, width, group) = (c.head_dim, c.heads * c.head_dim, c.heads / c.kv_heads);
-        let tokens = queries.len() / width;
-        let window = c.window(layer).unwrap_or(usize::MAX);
-        let seen = |query: usize| {
-            let end = first + query / group + 1;
-            end.saturating_sub(window)..end
-        };
-        let slabs = seen(0).start / SLAB..(first + tokens).div_ceil(SLAB);
-        let origin = slabs.start * SLAB;
+        let (d, group) = (c.head_dim, c.heads / c.kv_heads);
         self.queries.resize(queries.len(), 0);
         self.scales.resize(queries.len() / BLOCK, 0.0);
         quantize(queries, &mut self.queries, &mut self.scales);
         let scale = 1.0 / (d as f32).sqrt();
         self.scales.iter_mut().for_each(|s| *s *= scale);
-        self.scores.resize(tokens * group * slabs.len() * SLAB, 0.0);
         out.fill(0.0);
-        for head in 0..c.kv_heads {
-            let place = |query: usize| query / group * width + (head * group + query % group) * d;
-            for (query, scores) in self.scores.chunks_exact_mut(slabs.len() * SLAB).enumerate() {
-                let (at, seen) = (place(query), seen(query));
-                let query = Query {
-                    floats: &queries[at..][..d],
-                    values: &self.queries[at..][..d],
-                    scales: &self.scales[at / BLOCK..][..d / BLOCK],
-                };
-                let last = seen.end.div_ceil(SLAB);
-                for (slab, scores) in (slabs.start..last).zip(scores.chunks_exact_mut(SLAB)) {
-                    let positions = SLAB.min(seen.end - slab * SLAB);
-                    match kv.half_of(layer, Kind::Keys, slab) {
-                        Half::Float32(keys) => score_floats(&query, scale, keys, head, &mut scores[..positions]),
-                        Half::Int16 { values, scales } => score(&query, values, scales, head, positions, scores),
-                    }
-                }
-                let (unseen, later) = (seen.start - origin, seen.end - origin);
-                softmax(&mut scores[unseen..later]);
-                scores[..unseen].fill(0.0);
-                scores[later..].fill(0.0);
-                let y = &mut out[at..][..d];
-                for (slab, probabilities) in (slabs.start..last).zip(scores.chunks_exact(SLAB)) {
-                    let positions = SLAB.min(seen.end - slab * SLAB);
-                    match kv.half_of(layer, Kind::Values, slab) {
-                        Half::Float32(values) => add_floats(y, &probabilities[..positions], values, head),
-                        Half::Int16 { values, scales } => add_values(y, probabilities, values, scales, head, positions),
-                    }
+        for kv_head in 0..c.kv_heads {
+            let all = Queries {
+                kv,
+                layer,
+                kv_head,
+                head_dim: d,
+                width: c.heads * d,
+                group,
+                first,
+                window: c.window(layer).unwrap_or(usize::MAX),
+                floats: queries,
+                values: &self.queries,
+                scales: &self.scales,
+            };
+            let count = queries.len() / d / c.kv_heads;
+            let mut query = 0;
+            while query < count {
+                query += match count - query {
+                    1 => all.attend::<1>(query, &mut self.scores, out),
+                    2 | 3 => all.attend::<2>(query, &mut self.scores, out),
+                    _ => all.attend::<4>(query, &mut self.scores, out),
                 }
             }
         }
     }
 }
 
-/// One head's query, in f32 and as integers; `1 / √head_dim` is in the scales.
-struct Query<'a> {
-    floats: &'a [f32],
-    values: &'a [i16],
-    scales: &'a [f32],
-}
-
-/// The scores of the first keys of a slab.
-fn score_floats(query: &Query, scale: f32, keys: &[f32], head: usize, scores: &mut [f32]) {
-    let (d, width) = (query.floats.len(), keys.len() / SLAB);
-    for (score, keys) in scores.iter_mut().zip(keys.chunks_exact(width)) {
-        *score = scale * dot_f32(query.floats, &keys[head * d..][..d]);
+impl Queries<'_> {
+    /// Where a query's head begins in a `[tokens, heads, head_dim]`.
+    fn place(&self, query: usize) -> usize {
+        query / self.group * self.width + (self.kv_head * self.group + query % self.group) * self.head_dim
     }
-}
 
-/// `y += probabilities · values` for one head and the first positions of a slab.
-fn add_floats(y: &mut [f32], probabilities: &[f32], values: &[f32], head: usize) {
-    let (d, width) = (y.len(), values.len() / SLAB);
-    for (probability, values) in probabilities.iter().zip(values.chunks_exact(width)) {
-        add_scaled(y, *probability, &values[head * d..][..d]);
-    }
-}
-
-/// The scores of at least the first `positions` keys of a slab.
-fn score(query: &Query, keys: &[i16], scales: &[f32], head: usize, positions: usize, scores: &mut [f32]) {
-    let (d, width) = (query.values.len(), keys.len() / SLAB);
-    let (q, _) = query.values.as_chunks::<BLOCK>();
-    for (four, scores) in scores.as_chunks_mut::<4>().0.iter_mut().enumerate().take(positions.div_ceil(4)) {
-        let products = [0, 1, 2, 3].map(|i| {
-            let at = (four * 4 + i) * width + head * d;
-            let (key, _) = keys[at..][..d].as_chunks::<BLOCK>();
-            let scales = &scales[at / BLOCK..][..d / BLOCK];
-            let mut sum = splat_f32(0.0);
-            for (((q, key), q_scale), scale) in q.iter().zip(key).zip(query.scales).zip(scales) {
-                sum = add_f32(sum, mul_f32(i32_to_f32(dot(q, key)), splat_f32(q_scale * scale)));
+    /// The `Q` queries from `query` on; returns `Q`.
+    fn attend<const Q: usize>(&self, query: usize, scores: &mut Vec<f32>, out: &mut [f32]) -> usize {
+        let ends: [usize; Q] = from_fn(|q| self.first + (query + q) / self.group + 1);
+        let slabs = ends[0].saturating_sub(self.window) / SLAB..ends[Q - 1].div_ceil(SLAB);
+        let (origin, row) = (slabs.start * SLAB, slabs.len() * SLAB);
+        scores.resize(Q * row, 0.0);
+        for slab in slabs.clone() {
+            let scores = &mut scores[slab * SLAB - origin..];
+            match self.kv.half_of(self.layer, Kind::Keys, slab) {
+                Half::Float32(keys) => self.score_floats::<Q>(query, keys, scores, row),
+                Half::Int16 { values, scales } => {
+                    self.score::<Q>(query, values, scales, ends[Q - 1] - slab * SLAB, scores, row);
+                }
             }
-            sum
-        });
-        store_f32(scores, sums_f32(products));
+        }
+        let mut inverse_sums = [0.0; Q];
+        for q in 0..Q {
+            let scores = &mut scores[q * row..][..row];
+            let (unseen, later) = (ends[q].saturating_sub(self.window).max(origin) - origin, ends[q] - origin);
+            scores[..unseen].fill(f32::NEG_INFINITY);
+            scores[later..].fill(f32::NEG_INFINITY);
+            inverse_sums[q] = 1.0 / exp_of_all(scores);
+            scores[..unseen].fill(0.0);
+            scores[later..].fill(0.0);
+        }
+        for slab in slabs {
+            let probabilities = &scores[slab * SLAB - origin..];
+            match self.kv.half_of(self.layer, Kind::Values, slab) {
+                Half::Float32(values) => self.add_floats::<Q>(query, probabilities, row, values, out),
+                Half::Int16 { values, scales } => {
+                    self.add_values::<Q>(query, probabilities, row, values, scales, out);
+                }
+            }
+        }
+        for (q, inverse) in inverse_sums.into_iter().enumerate() {
+            out[self.place(query + q)..][..self.head_dim].iter_mut().for_each(|y| *y *= inverse);
+        }
+        Q
     }
-}
 
-/// Products of a block; each element of the result is the sum of eight.
-#[inline(always)]
-fn dot(a: &[i16; BLOCK], b: &[i16; BLOCK]) -> V {
-    let (a, b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
-    let product = |i: usize| dot_i16(load_i16(&a[i]), load_i16(&b[i]));
-    add_i32(add_i32(product(0), product(1)), add_i32(product(2), product(3)))
-}
+    /// Scores of a slab's keys; a query's are `row` after those of the one before.
+    fn score_floats<const Q: usize>(&self, query: usize, keys: &[f32], scores: &mut [f32], row: usize) {
+        let (d, width) = (self.head_dim, keys.len() / SLAB);
+        let scale = 1.0 / (d as f32).sqrt();
+        for q in 0..Q {
+            let query = &self.floats[self.place(query + q)..][..d];
+            for (score, keys) in scores[q * row..][..SLAB].iter_mut().zip(keys.chunks_exact(width)) {
+                *score = scale * dot_f32(query, &keys[self.kv_head * d..][..d]);
+            }
+        }
+    }
 
-/// `y += probabilities · values` for one head and a slab, of which no probability from `positions` on counts.
-fn add_values(y: &mut [f32], probabilities: &[f32], values: &[i16], scales: &[f32], head: usize, positions: usize) {
-    let (d, width) = (y.len(), values.len() / SLAB);
-    let (y, _) = y.as_chunks_mut::<BLOCK>();
-    for (block, y) in y.iter_mut().enumerate() {
-        let column = head * d + block * BLOCK;
+    /// `out += probabilities · values` for a slab.
+    fn add_floats<const Q: usize>(
+        &self,
+        query: usize,
+        probabilities: &[f32],
+        row: usize,
+        values: &[f32],
+        out: &mut [f32],
+    ) {
+        let (d, width) = (self.head_dim, values.len() / SLAB);
+        for q in 0..Q {
+            let y = &mut out[self.place(query + q)..][..d];
+            for (probability, values) in probabilities[q * row..][..SLAB].iter().zip(values.chunks_exact(width)) {
+                add_scaled(y, *probability, &values[self.kv_head * d..][..d]);
+            }
+        }
+    }
+
+    /// The same as [`Queries::score_floats`] for at least the first `positions`.
+    fn score<const Q: usize>(
+        &self,
+        query: usize,
+        keys: &[[i16; 8]],
+        scales: &[f32],
+        positions: usize,
+        scores: &mut [f32],
+        row: usize,
+    ) {
+        let d = self.head_dim;
+        let (pairs, blocks) = (d / 2, d / BLOCK);
+        let keys = keys[self.kv_head * SLAB / 4 * pairs..][..SLAB / 4 * pairs].chunks_exact(2 * pairs);
+        let scales = scales[self.kv_head * SLAB * blocks..][..SLAB * blocks].chunks_exact(8 * blocks);
+        let queries: [&[[i16; 2]]; Q] = from_fn(|q| self.values[self.place(query + q)..][..d].as_chunks().0);
+        let query_scales: [&[f32]; Q] = from_fn(|q| &self.scales[self.place(query + q) / BLOCK..][..blocks]);
+        for (eight, (keys, scales)) in keys.zip(scales).enumerate().take(positions.div_ceil(8)) {
+            let (keys, scales) = (keys.split_at(pairs), scales.split_at(4 * blocks));
+            let mut sums = [[splat_f32(0.0); 2]; Q];
+            for b in 0..blocks {
+                let here = b * BLOCK / 2..(b + 1) * BLOCK / 2;
+                let (first, second) = (&keys.0[here.clone()], &keys.1[here.clone()]);
+                let products =
+                    products(queries.map(|query| &query[here.clone()]), first.iter().zip(second).map(|(a, b)| [a, b]));
+                let scales = [scales.0, scales.1].map(|scales| load_f32(&scales.as_chunks().0[b]));
+                for q in 0..Q {
+                    for f in 0..2 {
+                        let scale = mul_f32(splat_f32(query_scales[q][b]), scales[f]);
+                        sums[q][f] = add_f32(sums[q][f], mul_f32(products[q][f], scale));
+                    }
+                }
+            }
+            for (q, sums) in sums.into_iter().enumerate() {
+                let (scores, _) = scores[q * row + eight * 8..][..8].as_chunks_mut::<4>();
+                store_f32(&mut scores[0], sums[0]);
+                store_f32(&mut scores[1], sums[1]);
+            }
+        }
+    }
+
+    /// The same as [`Queries::add_floats`].
+    fn add_values<const Q: usize>(
+        &self,
+        query: usize,
+        probabilities: &[f32],
+        row: usize,
+        values: &[[i16; 8]],
+        scales: &[f32],
+        out: &mut [f32],
+    ) {
+        let d = self.head_dim;
         // A value's scale goes into its probability, so that one scale is left for the slab.
-        let mut floats = [0.0; SLAB];
-        let scales = scales[column / BLOCK..].iter().step_by(width / BLOCK);
-        for ((float, probability), scale) in floats.iter_mut().zip(probabilities).zip(scales) {
-            *float = probability * scale;
-        }
-        let mut weights = [0; SLAB];
-        let scale = splat_f32(quantize_together(&floats, &mut weights));
-        let (y, _) = y.as_chunks_mut::<4>();
-        for (eight, weights) in weights.as_chunks::<8>().0.iter().enumerate().take(positions.div_ceil(8)) {
-            let mut sums = [splat_i32(0); BLOCK / 4];
-            for (pair, weights) in weights.as_chunks::<2>().0.iter().enumerate() {
-                let weights = splat_pair(weights);
-                let at = (eight * 8 + pair * 2) * width + column;
-                let (even, odd) = (row(values, at), row(values, at + width));
-                for v in 0..BLOCK / 8 {
-                    let (even, odd) = (load_i16(&even[v]), load_i16(&odd[v]));
-                    sums[2 * v] = add_i32(sums[2 * v], dot_i16(zip_low_16(even, odd), weights));
-                    sums[2 * v + 1] = add_i32(sums[2 * v + 1], dot_i16(zip_high_16(even, odd), weights));
+        let scales = &scales[self.kv_head * SLAB..][..SLAB];
+        let mut weights = [[0; SLAB]; Q];
+        let slab_scales: [V; Q] = from_fn(|q| {
+            let probabilities = &probabilities[q * row..][..SLAB];
+            let scaled: [f32; SLAB] = from_fn(|i| probabilities[i] * scales[i]);
+            splat_f32(quantize_together(&scaled, &mut weights[q]))
+        });
+        let weights: [&[[i16; 2]]; Q] = from_fn(|q| weights[q].as_chunks().0);
+        let values = &values[self.kv_head * SLAB * d / 8..][..SLAB * d / 8];
+        for eight in 0..d / 8 {
+            let pairs = values.chunks_exact(d / 4).map(|pair| [&pair[2 * eight], &pair[2 * eight + 1]]);
+            let products = products(weights, pairs);
+            for (q, products) in products.into_iter().enumerate() {
+                let (y, _) = out[self.place(query + q) + eight * 8..][..8].as_chunks_mut::<4>();
+                for (y, product) in y.iter_mut().zip(products) {
+                    store_f32(y, add_f32(load_f32(y), mul_f32(product, slab_scales[q])));
                 }
             }
-            for (y, sum) in y.iter_mut().zip(sums) {
-                store_f32(y, add_f32(load_f32(y), mul_f32(i32_to_f32(sum), scale)));
-            }
         }
     }
 }
 
-/// A block from `at` on.
+/// For each of `Q` rows of pairs the products with those of eight others, whose pairs come as two vectors of four: exact integers of
+/// every four pairs, added up in f32.
 #[inline(always)]
-fn row(values: &[i16], at: usize) -> &[[i16; 8]] {
-    values[at..][..BLOCK].as_chunks().0
-}
-
-fn softmax(x: &mut [f32]) {
-    let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for x in x.iter_mut() {
-        *x = exp(*x - largest);
+fn products<'a, const Q: usize>(
+    rows: [&[[i16; 2]]; Q],
+    mut others: impl Iterator<Item = [&'a [i16; 8]; 2]>,
+) -> [[V; 2]; Q] {
+    let rows = rows.map(|row| row.as_chunks::<4>().0);
+    let mut sums = [[splat_f32(0.0); 2]; Q];
+    for four in 0..rows[0].len() {
+        let mut integers = [[splat_i32(0); 2]; Q];
+        for pair in 0..4 {
+            let Some(other) = others.next() else { break };
+            for q in 0..Q {
+                let row = splat_pair(&rows[q][four][pair]);
+                for f in 0..2 {
+                    integers[q][f] = add_i32(integers[q][f], dot_i16(row, load_i16(other[f])));
+                }
+            }
+        }
+        for q in 0..Q {
+            for f in 0..2 {
+                sums[q][f] = add_f32(sums[q][f], i32_to_f32(integers[q][f]));
+            }
+        }
     }
-    for x in x.iter() {
-        sum += x;
-    }
-    for x in x.iter_mut() {
-        *x /= sum;
-    }
+    sums
 }

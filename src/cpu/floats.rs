@@ -16,12 +16,39 @@ pub fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     for (l, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
         lanes[l] += a * b;
     }
+    fold(lanes, |a, b| a + b)
+}
+
+/// The lanes as one.
+#[inline(always)]
+fn fold(mut lanes: [f32; LANES], two: impl Fn(f32, f32) -> f32) -> f32 {
     for half in [8, 4, 2, 1] {
         for l in 0..half {
-            lanes[l] += lanes[l + half];
+            lanes[l] = two(lanes[l], lanes[l + half]);
         }
     }
     lanes[0]
+}
+
+/// `x[i] = e^(x[i] − max x)`, whose sum is returned; the length is a multiple of 16.
+pub fn exp_of_all(x: &mut [f32]) -> f32 {
+    let larger = |a: f32, b: f32| if a > b { a } else { b };
+    let (x, _) = x.as_chunks_mut::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for x in x.iter() {
+        for l in 0..LANES {
+            lanes[l] = larger(x[l], lanes[l]);
+        }
+    }
+    let largest = fold(lanes, larger);
+    let mut lanes = [0.0; LANES];
+    for x in x {
+        for l in 0..LANES {
+            x[l] = exp(x[l] - largest);
+            lanes[l] += x[l];
+        }
+    }
+    fold(lanes, |a, b| a + b)
 }
 
 /// Adding and subtracting 1.5 · 2²³ rounds to the nearest integer, on every target in the same way.

@@ -155,9 +155,11 @@ impl Matrix {
             }
             (products.unpack)(bytes, &mut scratch.unpacked);
             scratch.unpacked.multiply(x.several(), |four, sums| {
-                for (t, token) in (four * 4..x.tokens()).take(4).enumerate() {
-                    for (r, to) in to.clone().enumerate() {
-                        out[token * stride + to] = sums[first + r][t];
+                for (token, sums) in (four * 4..x.tokens()).zip(sums) {
+                    let out = &mut out[token * stride..][to.clone()];
+                    match out.as_mut_array::<ROWS>() {
+                        Some(out) => *out = sums,
+                        None => out.copy_from_slice(&sums[first..][..out.len()]),
                     }
                 }
             });

@@ -5,11 +5,11 @@
 //! scales is added to the sum in f32, block after block; an offset times the sum of the block's activations comes next. An
 //! integer cannot overflow: 32 · 4096 · 16383 < 2³¹ (`quant`, `activations`).
 
-use super::activations::{Row, Tokens};
+use super::activations::{Eight, Row, Tokens};
 use super::quant::{BLOCK, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0, Quantised};
 use super::vector::{
-    V, add_f32, add_i32, dot_i16, f32s, i32_to_f32, load_f32, load_i16, mul_f32, side_by_side, splat_f32, splat_i32,
-    splat_pair, sums_i32,
+    V, add_f32, add_i32, dot_i16, f32s, i32_to_f32, lay_side_by_side, load_f32, load_i16, mul_f32, splat_f32,
+    splat_i32, splat_pair, sums_i32, transpose_32,
 };
 use crate::formats::DType;
 
@@ -106,84 +106,90 @@ pub struct Unpacked {
 
 fn unpack<T: Quantised<N>, const N: usize>(rows: &[u8], to: &mut Unpacked) {
     let (rows, _) = rows.as_chunks::<N>().0.as_chunks::<ROWS>();
-    to.values.clear();
-    to.scales.clear();
-    to.offsets.clear();
-    for rows in rows {
-        unpack_block::<T, N, 0>(rows, to);
-        if T::BLOCKS == 8 {
-            unpack_block::<T, N, 1>(rows, to);
-            unpack_block::<T, N, 2>(rows, to);
-            unpack_block::<T, N, 3>(rows, to);
-            unpack_block::<T, N, 4>(rows, to);
-            unpack_block::<T, N, 5>(rows, to);
-            unpack_block::<T, N, 6>(rows, to);
-            unpack_block::<T, N, 7>(rows, to);
+    let blocks = rows.len() * T::BLOCKS;
+    to.values.resize(blocks, [[0; 8]; BLOCK / 2]);
+    to.scales.resize(blocks, [0.0; ROWS]);
+    to.offsets.resize(if T::AFFINE { blocks } else { 0 }, [0.0; ROWS]);
+    if T::BLOCKS == 1 {
+        for (b, rows) in rows.iter().enumerate() {
+            unpack_block::<T, N, 0>(rows, to, b);
+        }
+    } else {
+        for (b, rows) in rows.iter().enumerate() {
+            unpack_block::<T, N, 0>(rows, to, 8 * b);
+            unpack_block::<T, N, 1>(rows, to, 8 * b + 1);
+            unpack_block::<T, N, 2>(rows, to, 8 * b + 2);
+            unpack_block::<T, N, 3>(rows, to, 8 * b + 3);
+            unpack_block::<T, N, 4>(rows, to, 8 * b + 4);
+            unpack_block::<T, N, 5>(rows, to, 8 * b + 5);
+            unpack_block::<T, N, 6>(rows, to, 8 * b + 6);
+            unpack_block::<T, N, 7>(rows, to, 8 * b + 7);
         }
     }
 }
 
 #[inline(always)]
-fn unpack_block<T: Quantised<N>, const N: usize, const I: usize>(rows: &[[u8; N]; ROWS], to: &mut Unpacked) {
-    to.values.push(side_by_side(rows.each_ref().map(|row| T::values::<I>(row))));
-    to.scales.push(f32s(T::scales::<I>(rows)));
+fn unpack_block<T: Quantised<N>, const N: usize, const I: usize>(rows: &[[u8; N]; ROWS], to: &mut Unpacked, b: usize) {
+    let [first, second, third, fourth] = rows;
+    let values = [T::values::<I>(first), T::values::<I>(second), T::values::<I>(third), T::values::<I>(fourth)];
+    lay_side_by_side(values, &mut to.values[b]);
+    to.scales[b] = f32s(T::scales::<I>(rows));
     if T::AFFINE {
-        to.offsets.push(f32s(T::offsets::<I>(rows)));
+        to.offsets[b] = f32s(T::offsets::<I>(rows));
     }
 }
 
 impl Unpacked {
-    /// Calls `take` with the index of each four tokens and their products with the rows: `[row][token]`.
-    pub fn multiply(&self, x: &Tokens, mut take: impl FnMut(usize, [[f32; 4]; ROWS])) {
+    /// Calls `take` with the index of each four tokens and their products with the rows: `[token][row]`.
+    pub fn multiply(&self, x: &Tokens, mut take: impl FnMut(usize, [[f32; ROWS]; 4])) {
         let fours = x.fours();
-        let mut four = 0;
-        while four + 2 <= fours {
-            let [first, second] = self.products(x, [four, four + 1]);
-            take(four, first);
-            take(four + 1, second);
-            four += 2;
+        for eight in 0..fours / 2 {
+            let [first, second] = self.products(x.eight(eight));
+            take(2 * eight, first);
+            take(2 * eight + 1, second);
         }
-        if four < fours {
-            let [products] = self.products(x, [four]);
-            take(four, products);
+        if fours % 2 == 1 {
+            let [products] = self.products(x.eight(fours / 2));
+            take(fours - 1, products);
         }
     }
 
-    fn products<const F: usize>(&self, x: &Tokens, fours: [usize; F]) -> [[[f32; 4]; ROWS]; F] {
-        if self.offsets.is_empty() { self.tile::<F, false>(x, fours) } else { self.tile::<F, true>(x, fours) }
+    fn products<const F: usize>(&self, x: Eight) -> [[[f32; ROWS]; 4]; F] {
+        if self.offsets.is_empty() { self.tile::<F, false>(x) } else { self.tile::<F, true>(x) }
     }
 
-    /// Products of the rows with `F` times four tokens: `[F][row][token]`.
+    /// Products of the rows with the first `F` fours of eight tokens: `[F][token][row]`.
     #[inline(never)]
-    fn tile<const F: usize, const AFFINE: bool>(&self, x: &Tokens, fours: [usize; F]) -> [[[f32; 4]; ROWS]; F] {
-        let x = fours.map(|four| x.four(four));
-        let blocks = self.values.len();
+    fn tile<const F: usize, const AFFINE: bool>(&self, x: Eight) -> [[[f32; ROWS]; 4]; F] {
         let mut sums = [[splat_f32(0.0); ROWS]; F];
-        for b in 0..blocks {
+        let mut totals = self.offsets.iter().zip(x.sums);
+        for (((weights, scales), x), x_scales) in self.values.iter().zip(&self.scales).zip(x.values).zip(x.scales) {
             let mut products = [[splat_i32(0); ROWS]; F];
-            for (pair, weights) in self.values[b].iter().enumerate() {
-                let x = x.map(|x| load_i16(&x.values[b][pair]));
+            for (weights, x) in weights.iter().zip(x) {
                 let (weights, _) = weights.as_chunks::<2>();
                 for r in 0..ROWS {
                     let weight = splat_pair(&weights[r]);
                     for f in 0..F {
-                        products[f][r] = add_i32(products[f][r], dot_i16(weight, x[f]));
+                        products[f][r] = add_i32(products[f][r], dot_i16(weight, load_i16(&x[f])));
                     }
                 }
             }
             for f in 0..F {
-                let scales = load_f32(&x[f].scales[b]);
                 for r in 0..ROWS {
-                    let scale = mul_f32(splat_f32(self.scales[b][r]), scales);
+                    let scale = mul_f32(splat_f32(scales[r]), load_f32(&x_scales[f]));
                     sums[f][r] = add_f32(sums[f][r], mul_f32(i32_to_f32(products[f][r]), scale));
-                    if AFFINE {
-                        let offset = mul_f32(splat_f32(self.offsets[b][r]), load_f32(&x[f].sums[b]));
+                }
+            }
+            if AFFINE && let Some((offsets, totals)) = totals.next() {
+                for f in 0..F {
+                    for r in 0..ROWS {
+                        let offset = mul_f32(splat_f32(offsets[r]), load_f32(&totals[f]));
                         sums[f][r] = add_f32(sums[f][r], offset);
                     }
                 }
             }
         }
-        sums.map(|sums| sums.map(f32s))
+        sums.map(|sums| transpose_32(sums).map(f32s))
     }
 }
 
@@ -250,7 +256,7 @@ pub mod tests {
                 let mut several = Vec::new();
                 if tokens > 1 {
                     unpacked.multiply(all.several(), |four, products| {
-                        several.extend((0..4).map(|t| (four * 4 + t, products.map(|p| p[t]))))
+                        several.extend((0..4).map(|t| (four * 4 + t, products[t])))
                     });
                 }
                 for (token, floats) in floats.chunks_exact(columns).enumerate() {

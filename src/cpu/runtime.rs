@@ -119,7 +119,7 @@ fn empty_cache(network: &Network) -> KvCache {
     let c = &network.config;
     let quantised = network.layers.iter().flat_map(Layer::matrices).any(|m| m.dtype().is_quantised());
     let precision = if quantised { Precision::Int16 } else { Precision::Float32 };
-    KvCache::new(c.layers, c.kv_heads * c.head_dim, precision)
+    KvCache::new(c.layers, c.kv_heads, c.head_dim, precision)
 }
 
 fn unknown(id: SequenceId) -> Error {

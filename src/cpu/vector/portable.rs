@@ -81,25 +81,6 @@ pub fn high_i8(a: V) -> V {
     must_cast(from_fn::<i16, 8, _>(|i| i16::from(a[i + 8] as i8)))
 }
 
-/// `a0 b0 a1 b1 a2 b2 a3 b3`
-#[inline(always)]
-pub fn zip_low_16(a: V, b: V) -> V {
-    zip_16(a, b, 0)
-}
-
-/// `a4 b4 a5 b5 a6 b6 a7 b7`
-#[inline(always)]
-pub fn zip_high_16(a: V, b: V) -> V {
-    zip_16(a, b, 4)
-}
-
-/// Elements of `a` and `b`, from `first` on, in turns.
-#[inline(always)]
-fn zip_16(a: V, b: V, first: usize) -> V {
-    let (a, b): ([u16; 8], [u16; 8]) = (must_cast(a), must_cast(b));
-    must_cast(from_fn::<u16, 8, _>(|i| if i % 2 == 0 { a[first + i / 2] } else { b[first + i / 2] }))
-}
-
 /// Elements of `a` and `b`, from `first` on, in turns.
 #[inline(always)]
 fn zip_32(a: V, b: V, first: usize) -> V {

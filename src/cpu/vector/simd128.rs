@@ -2,9 +2,9 @@
 
 use core::arch::wasm32::{
     f32x4_add, f32x4_convert_i32x4, f32x4_mul, f32x4_splat, i8x16_sub, i16x8_extend_high_i8x16, i16x8_extend_low_i8x16,
-    i16x8_mul, i16x8_shuffle, i16x8_splat, i16x8_sub, i32x4_add, i32x4_dot_i16x8, i32x4_eq, i32x4_extend_low_i16x8,
-    i32x4_shl, i32x4_shuffle, i32x4_splat, i64x2_shuffle, u8x16_splat, u16x8_extend_high_u8x16, u16x8_extend_low_u8x16,
-    u16x8_shl, u16x8_shr, v128, v128_and, v128_load, v128_load16_lane, v128_load32_splat, v128_or, v128_store,
+    i16x8_mul, i16x8_splat, i16x8_sub, i32x4_add, i32x4_dot_i16x8, i32x4_eq, i32x4_extend_low_i16x8, i32x4_shl,
+    i32x4_shuffle, i32x4_splat, i64x2_shuffle, u8x16_splat, u16x8_extend_high_u8x16, u16x8_extend_low_u8x16, u16x8_shl,
+    u16x8_shr, v128, v128_and, v128_load, v128_load16_lane, v128_load32_splat, v128_or, v128_store,
 };
 
 /// 128 bits.
@@ -48,10 +48,6 @@ functions! {
     low_i8(a) = i16x8_extend_low_i8x16(a);
     /// Elements 8 to 15 as 16-bit integers.
     high_i8(a) = i16x8_extend_high_i8x16(a);
-    /// `a0 b0 a1 b1 a2 b2 a3 b3`
-    zip_low_16(a, b) = i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(a, b);
-    /// `a4 b4 a5 b5 a6 b6 a7 b7`
-    zip_high_16(a, b) = i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(a, b);
     /// `a0 b0 a1 b1`
     zip_low_32(a, b) = i32x4_shuffle::<0, 4, 1, 5>(a, b);
     /// `a2 b2 a3 b3`

@@ -5,8 +5,7 @@ use core::arch::x86_64::{
     _mm_cvtepi32_ps, _mm_loadu_si128, _mm_madd_epi16, _mm_mul_ps, _mm_mullo_epi16, _mm_or_si128, _mm_set_epi32,
     _mm_set1_epi8, _mm_set1_epi16, _mm_set1_epi32, _mm_set1_ps, _mm_setzero_si128, _mm_slli_epi16, _mm_slli_epi32,
     _mm_srai_epi16, _mm_srli_epi16, _mm_storeu_si128, _mm_sub_epi8, _mm_sub_epi16, _mm_unpackhi_epi8,
-    _mm_unpackhi_epi16, _mm_unpackhi_epi32, _mm_unpackhi_epi64, _mm_unpacklo_epi8, _mm_unpacklo_epi16,
-    _mm_unpacklo_epi32, _mm_unpacklo_epi64,
+    _mm_unpackhi_epi32, _mm_unpackhi_epi64, _mm_unpacklo_epi8, _mm_unpacklo_epi32, _mm_unpacklo_epi64,
 };
 
 /// 128 bits.
@@ -51,10 +50,6 @@ functions! {
     low_i8(a) = _mm_srai_epi16::<8>(_mm_unpacklo_epi8(a, a));
     /// Elements 8 to 15 as 16-bit integers.
     high_i8(a) = _mm_srai_epi16::<8>(_mm_unpackhi_epi8(a, a));
-    /// `a0 b0 a1 b1 a2 b2 a3 b3`
-    zip_low_16(a, b) = _mm_unpacklo_epi16(a, b);
-    /// `a4 b4 a5 b5 a6 b6 a7 b7`
-    zip_high_16(a, b) = _mm_unpackhi_epi16(a, b);
     /// `a0 b0 a1 b1`
     zip_low_32(a, b) = _mm_unpacklo_epi32(a, b);
     /// `a2 b2 a3 b3`
