@@ -176,8 +176,8 @@ impl Queries<'_> {
         for (eight, (keys, scales)) in keys.zip(scales).enumerate().take(positions.div_ceil(8)) {
             let (keys, scales) = (keys.split_at(pairs), scales.split_at(4 * blocks));
             let mut sums = [[splat_f32(0.0); 2]; Q];
-            for b in 0..blocks {
-                let here = b * BLOCK / 2..(b + 1) * BLOCK / 2;
+            for (b, start) in (0..pairs).step_by(BLOCK / 2).enumerate() {
+                let here = start..start + BLOCK / 2;
                 let (first, second) = (&keys.0[here.clone()], &keys.1[here.clone()]);
                 let products =
                     products(queries.map(|query| &query[here.clone()]), first.iter().zip(second).map(|(a, b)| [a, b]));
@@ -239,15 +239,16 @@ fn products<'a, const Q: usize>(
     mut others: impl Iterator<Item = [&'a [i16; 8]; 2]>,
 ) -> [[V; 2]; Q] {
     let rows = rows.map(|row| row.as_chunks::<4>().0);
+    let row = |q: usize, four: usize, pair: usize| splat_pair(&rows[q][four][pair]);
     let mut sums = [[splat_f32(0.0); 2]; Q];
     for four in 0..rows[0].len() {
         let mut integers = [[splat_i32(0); 2]; Q];
         for pair in 0..4 {
             let Some(other) = others.next() else { break };
-            for q in 0..Q {
-                let row = splat_pair(&rows[q][four][pair]);
+            for (q, integers) in integers.iter_mut().enumerate() {
+                let row = row(q, four, pair);
                 for f in 0..2 {
-                    integers[q][f] = add_i32(integers[q][f], dot_i16(row, load_i16(other[f])));
+                    integers[f] = add_i32(integers[f], dot_i16(row, load_i16(other[f])));
                 }
             }
         }

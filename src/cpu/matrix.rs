@@ -157,7 +157,7 @@ impl Matrix {
             scratch.unpacked.multiply(x.several(), |four, sums| {
                 for (token, sums) in (four * 4..x.tokens()).zip(sums) {
                     let out = &mut out[token * stride..][to.clone()];
-                    match out.as_mut_array::<ROWS>() {
+                    match out.first_chunk_mut::<ROWS>() {
                         Some(out) => *out = sums,
                         None => out.copy_from_slice(&sums[first..][..out.len()]),
                     }
