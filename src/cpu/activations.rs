@@ -36,7 +36,7 @@ pub struct Row<'a> {
     pub sums: &'a [f32],
 }
 
-/// Tokens side by side in eights; there are zeros where the last eight are fewer.
+/// Tokens side by side in eights, written in fours: there are zeros where the last four are fewer, and anything in a half that has none.
 #[derive(Default)]
 pub struct Tokens {
     tokens: usize,
@@ -63,7 +63,7 @@ impl Tokens {
         self.tokens.div_ceil(4)
     }
 
-    /// Eight of them; of the last, only what [`Tokens::fours`] says.
+    /// Eight of them; of the last, the first four alone where [`Tokens::fours`] is odd.
     pub fn eight(&self, index: usize) -> Eight<'_> {
         let here = index * self.blocks..(index + 1) * self.blocks;
         Eight { values: &self.values[here.clone()], scales: &self.scales[here.clone()], sums: &self.sums[here] }

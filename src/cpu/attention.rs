@@ -38,8 +38,11 @@ struct Queries<'a> {
     /// The first token's position.
     first: usize,
     window: usize,
+    /// `1 / √head_dim`
+    scale: f32,
     floats: &'a [f32],
     values: &'a [i16],
+    /// With the `1 / √head_dim`.
     scales: &'a [f32],
 }
 
@@ -64,6 +67,7 @@ impl Attention {
                 group,
                 first,
                 window: c.window(layer).unwrap_or(usize::MAX),
+                scale,
                 floats: queries,
                 values: &self.queries,
                 scales: &self.scales,
@@ -93,12 +97,15 @@ impl Queries<'_> {
         let slabs = ends[0].saturating_sub(self.window) / SLAB..ends[Q - 1].div_ceil(SLAB);
         let (origin, row) = (slabs.start * SLAB, slabs.len() * SLAB);
         scores.resize(Q * row, 0.0);
+        // Of a slab, those that any of the queries sees; what one of them does not see has the probability 0.
+        let positions = |slab: usize| SLAB.min(ends[Q - 1] - slab * SLAB);
         for slab in slabs.clone() {
+            let positions = positions(slab);
             let scores = &mut scores[slab * SLAB - origin..];
             match self.kv.half_of(self.layer, Kind::Keys, slab) {
-                Half::Float32(keys) => self.score_floats::<Q>(query, keys, scores, row),
+                Half::Float32(keys) => self.score_floats::<Q>(query, keys, positions, scores, row),
                 Half::Int16 { values, scales } => {
-                    self.score::<Q>(query, values, scales, ends[Q - 1] - slab * SLAB, scores, row);
+                    self.score::<Q>(query, values, scales, positions, scores, row);
                 }
             }
         }
@@ -113,11 +120,11 @@ impl Queries<'_> {
             scores[later..].fill(0.0);
         }
         for slab in slabs {
-            let probabilities = &scores[slab * SLAB - origin..];
+            let probabilities: [&[f32]; Q] = from_fn(|q| &scores[q * row + slab * SLAB - origin..][..positions(slab)]);
             match self.kv.half_of(self.layer, Kind::Values, slab) {
-                Half::Float32(values) => self.add_floats::<Q>(query, probabilities, row, values, out),
+                Half::Float32(values) => self.add_floats(query, probabilities, values, out),
                 Half::Int16 { values, scales } => {
-                    self.add_values::<Q>(query, probabilities, row, values, scales, out);
+                    self.add_values(query, probabilities, values, scales, out);
                 }
             }
         }
@@ -127,31 +134,30 @@ impl Queries<'_> {
         Q
     }
 
-    /// Scores of a slab's keys; a query's are `row` after those of the one before.
-    fn score_floats<const Q: usize>(&self, query: usize, keys: &[f32], scores: &mut [f32], row: usize) {
+    /// Scores of a slab's first keys; a query's are `row` after those of the one before.
+    fn score_floats<const Q: usize>(
+        &self,
+        query: usize,
+        keys: &[f32],
+        positions: usize,
+        scores: &mut [f32],
+        row: usize,
+    ) {
         let (d, width) = (self.head_dim, keys.len() / SLAB);
-        let scale = 1.0 / (d as f32).sqrt();
         for q in 0..Q {
             let query = &self.floats[self.place(query + q)..][..d];
-            for (score, keys) in scores[q * row..][..SLAB].iter_mut().zip(keys.chunks_exact(width)) {
-                *score = scale * dot_f32(query, &keys[self.kv_head * d..][..d]);
+            for (score, keys) in scores[q * row..][..positions].iter_mut().zip(keys.chunks_exact(width)) {
+                *score = self.scale * dot_f32(query, &keys[self.kv_head * d..][..d]);
             }
         }
     }
 
-    /// `out += probabilities · values` for a slab.
-    fn add_floats<const Q: usize>(
-        &self,
-        query: usize,
-        probabilities: &[f32],
-        row: usize,
-        values: &[f32],
-        out: &mut [f32],
-    ) {
+    /// `out += probabilities · values` for the first positions of a slab.
+    fn add_floats<const Q: usize>(&self, query: usize, probabilities: [&[f32]; Q], values: &[f32], out: &mut [f32]) {
         let (d, width) = (self.head_dim, values.len() / SLAB);
-        for q in 0..Q {
+        for (q, probabilities) in probabilities.into_iter().enumerate() {
             let y = &mut out[self.place(query + q)..][..d];
-            for (probability, values) in probabilities[q * row..][..SLAB].iter().zip(values.chunks_exact(width)) {
+            for (probability, values) in probabilities.iter().zip(values.chunks_exact(width)) {
                 add_scaled(y, *probability, &values[self.kv_head * d..][..d]);
             }
         }
@@ -201,8 +207,7 @@ impl Queries<'_> {
     fn add_values<const Q: usize>(
         &self,
         query: usize,
-        probabilities: &[f32],
-        row: usize,
+        probabilities: [&[f32]; Q],
         values: &[[i16; 8]],
         scales: &[f32],
         out: &mut [f32],
@@ -212,11 +217,13 @@ impl Queries<'_> {
         let scales = &scales[self.kv_head * SLAB..][..SLAB];
         let mut weights = [[0; SLAB]; Q];
         let slab_scales: [V; Q] = from_fn(|q| {
-            let probabilities = &probabilities[q * row..][..SLAB];
-            let scaled: [f32; SLAB] = from_fn(|i| probabilities[i] * scales[i]);
+            let mut scaled = [0.0; SLAB];
+            let products = probabilities[q].iter().zip(scales).map(|(probability, scale)| probability * scale);
+            scaled.iter_mut().zip(products).for_each(|(to, product)| *to = product);
             splat_f32(quantize_together(&scaled, &mut weights[q]))
         });
-        let weights: [&[[i16; 2]]; Q] = from_fn(|q| weights[q].as_chunks().0);
+        let used = probabilities[0].len().next_multiple_of(8);
+        let weights: [&[[i16; 2]]; Q] = from_fn(|q| weights[q][..used].as_chunks().0);
         let values = &values[self.kv_head * SLAB * d / 8..][..SLAB * d / 8];
         for eight in 0..d / 8 {
             let pairs = values.chunks_exact(d / 4).map(|pair| [&pair[2 * eight], &pair[2 * eight + 1]]);

@@ -1,6 +1,6 @@
 //! One sequence's keys and values, in slabs that are allocated as the sequence grows and never copied.
 
-use super::activations::{quantize, quantize_together};
+use super::activations::quantize_together;
 use super::quant::BLOCK;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -116,12 +116,13 @@ impl KvCache {
             let slab = &mut values[head * SLAB * d / 8..][..SLAB * d / 8];
             match kind {
                 Kind::Keys => {
-                    let mut of_row = [0.0; BLOCK];
                     let (four, place) = (at / 4, at % 4);
                     let scales = &mut scales[(head * SLAB / 4 + four) * d / BLOCK * 4..][..d / BLOCK * 4];
                     let to = &mut slab[four * d / 2..][..d / 2];
-                    quantize(row, integers, &mut of_row[..d / BLOCK]);
-                    scales.chunks_exact_mut(4).zip(of_row).for_each(|(to, scale)| to[place] = scale);
+                    let blocks = row.chunks_exact(BLOCK).zip(integers.chunks_exact_mut(BLOCK));
+                    for (scales, (row, integers)) in scales.chunks_exact_mut(4).zip(blocks) {
+                        scales[place] = quantize_together(row, integers);
+                    }
                     for (to, pair) in to.iter_mut().zip(integers.as_chunks::<2>().0) {
                         to.as_chunks_mut::<2>().0[place] = *pair;
                     }

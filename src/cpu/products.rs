@@ -110,20 +110,17 @@ fn unpack<T: Quantised<N>, const N: usize>(rows: &[u8], to: &mut Unpacked) {
     to.values.resize(blocks, [[0; 8]; BLOCK / 2]);
     to.scales.resize(blocks, [0.0; ROWS]);
     to.offsets.resize(if T::AFFINE { blocks } else { 0 }, [0.0; ROWS]);
-    if T::BLOCKS == 1 {
-        for (b, rows) in rows.iter().enumerate() {
-            unpack_block::<T, N, 0>(rows, to, b);
-        }
-    } else {
-        for (b, rows) in rows.iter().enumerate() {
-            unpack_block::<T, N, 0>(rows, to, 8 * b);
-            unpack_block::<T, N, 1>(rows, to, 8 * b + 1);
-            unpack_block::<T, N, 2>(rows, to, 8 * b + 2);
-            unpack_block::<T, N, 3>(rows, to, 8 * b + 3);
-            unpack_block::<T, N, 4>(rows, to, 8 * b + 4);
-            unpack_block::<T, N, 5>(rows, to, 8 * b + 5);
-            unpack_block::<T, N, 6>(rows, to, 8 * b + 6);
-            unpack_block::<T, N, 7>(rows, to, 8 * b + 7);
+    for (b, rows) in rows.iter().enumerate() {
+        let b = T::BLOCKS * b;
+        unpack_block::<T, N, 0>(rows, to, b);
+        if T::BLOCKS == 8 {
+            unpack_block::<T, N, 1>(rows, to, b + 1);
+            unpack_block::<T, N, 2>(rows, to, b + 2);
+            unpack_block::<T, N, 3>(rows, to, b + 3);
+            unpack_block::<T, N, 4>(rows, to, b + 4);
+            unpack_block::<T, N, 5>(rows, to, b + 5);
+            unpack_block::<T, N, 6>(rows, to, b + 6);
+            unpack_block::<T, N, 7>(rows, to, b + 7);
         }
     }
 }

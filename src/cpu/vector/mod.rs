@@ -25,7 +25,7 @@ pub fn transpose_32([a, b, c, d]: [V; 4]) -> [V; 4] {
     [zip_low_64(ab, cd), zip_high_64(ab, cd), zip_low_64(ab_high, cd_high), zip_high_64(ab_high, cd_high)]
 }
 
-/// Four rows of 32 integers, each in four vectors, with the rows side by side.
+/// Four rows of 32 integers, each in four vectors, with the rows side by side: `[16 pairs][4 rows][2]`.
 #[inline(always)]
 pub fn lay_side_by_side([a, b, c, d]: [[V; 4]; 4], pairs: &mut [[i16; 8]; 16]) {
     let mut four = |v: usize| {
