@@ -2,6 +2,7 @@
 
 import type { Helpers } from './helpers.js';
 import type { PlainChatOptions } from './protocol.js';
+import type { Question } from './shared-channel.js';
 import type { Message, ReplyEvent, SavedReply } from './types.js';
 
 /** How a model's bytes are to be taken. */
@@ -102,8 +103,8 @@ export interface ChatTemplate {
 export interface Helper {
   /** More bytes of rows of the matrix `number`, in all `rows · columns` elements. */
   take(number: number, dtype: string, rows: number, columns: number, bytes: Uint8Array): void;
-  /** Products of `x`, `[tokens, columns]`, with the last rows of the matrices that `wanted` lists as number and count. */
-  multiply(wanted: Uint32Array, x: Float32Array): Float32Array<ArrayBuffer>;
+  /** Answers with the products of `x`, `[tokens, columns]`, and the last rows of the matrices that `wanted` lists as number and count. */
+  multiply(wanted: Uint32Array, x: Float32Array, question: Question): void;
 }
 
 interface Module {

@@ -2,7 +2,7 @@
 
 import { importCpuEngine } from './engine.js';
 import { asQwen3Error, Qwen3Error, toPlain, type PlainError } from './errors.js';
-import { answerOn, canShare, SharedChannel } from './shared-channel.js';
+import { answerOn, canShare, SharedChannel, type Question } from './shared-channel.js';
 
 /** Fewer bytes are multiplied faster than a message travels. */
 const LEAST_BYTES = 64 * 2 ** 20;
@@ -30,17 +30,23 @@ type Answer = Float32Array<ArrayBuffer> | PlainError | 'ready';
 export function help(port: MessagePort): void {
   let failure: PlainError | undefined;
   const engine = importCpuEngine().then(({ Helper }) => new Helper()).catch((error: unknown) => void (failure = toPlain(error)));
+  const byMessage: Question = {
+    begin: () => true,
+    answer(products) {
+      const copy = products.slice();
+      port.postMessage(copy, [copy.buffer]);
+    },
+  };
   const answer = async (request: Request): Promise<void> => {
     const helper = await engine;
-    const multiply = (wanted: Uint32Array, x: Float32Array): Float32Array<ArrayBuffer> => {
+    const multiply = (wanted: Uint32Array, x: Float32Array, question: Question): void => {
       if (failure !== undefined || helper === undefined) throw asQwen3Error(failure);
-      return helper.multiply(wanted, x);
+      helper.multiply(wanted, x, question);
     };
     try {
       if ('rows' in request) return helper?.take(...request.rows);
       if ('memory' in request) return answerOn(request.memory, multiply);
-      const products = multiply(request.wanted, request.x);
-      port.postMessage(products, [products.buffer]);
+      multiply(request.wanted, request.x, byMessage);
     } catch (error) {
       failure ??= toPlain(error);
       if (!('rows' in request)) port.postMessage(failure);
@@ -108,18 +114,27 @@ export class Helpers {
     this.#threads[helper]?.port.postMessage({ rows: [number, dtype, rows, columns, bytes] } satisfies Request, [bytes.buffer]);
   }
 
-  /** Asks one of them for products with rows that it holds. Nothing is returned where {@link answer} will wait for them. */
-  multiply(helper: number, wanted: Uint32Array, x: Float32Array<ArrayBuffer>): Promise<Float32Array> | undefined {
+  /**
+   * Asks one of them for products with rows that it holds, in so many pieces. Nothing is returned where {@link answer} will wait for them;
+   * what is given is valid during the call.
+   */
+  multiply(helper: number, wanted: Uint32Array, x: Float32Array, pieces: number): Promise<Float32Array> | undefined {
     const thread = this.#threads[helper];
     if (thread?.ready === true && this.#shares) {
-      this.#channelOf(thread, wanted, x).ask(wanted, x);
+      this.#channelOf(thread, wanted, x).ask(wanted, x, pieces);
       return undefined;
     }
     return new Promise((resolve, reject) => {
       if (thread === undefined) return reject(ENDED);
       thread.waiting.push({ resolve, reject });
-      thread.port.postMessage({ wanted, x } satisfies Request, [x.buffer]);
+      const request = { wanted: wanted.slice(), x: x.slice() };
+      thread.port.postMessage(request satisfies Request, [request.wanted.buffer, request.x.buffer]);
     });
+  }
+
+  /** Whether one of them has not begun the first piece that is left, and now never will. */
+  takeBack(helper: number): boolean {
+    return this.#threads[helper]?.channel?.takeBack() ?? false;
   }
 
   /** Waits for the products last asked for; they are there until the next are. None if the thread is lost, or says by message why not. */

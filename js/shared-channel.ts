@@ -5,12 +5,22 @@ import { Qwen3Error } from './errors.js';
 
 /** What the first word of the memory says, nothing at first; the end whose turn it is not waits for it to change. */
 const ASKED = 1, ANSWERED = 2, FAILED = 3, RELEASED = 4;
-/** The state and the lengths of what is asked and answered, in words. */
-const HEADER = 4;
+/** Where in the header, whose first word is the state, the lengths of what is asked and answered stand, and how many pieces nobody has begun. */
+const WANTED = 1, X = 2, PRODUCTS = 3, LEFT = 4;
+/** In words. */
+const HEADER = 5;
 /** For so long an end looks again and again before it sleeps: being woken takes longer than most waits, and more than this is never wasted. */
 const SPIN_MS = 0.25;
 /** A thread that is silent for so long is gone. */
 const LIMIT_MS = 20_000;
+
+/** Products that a helper is asked for. */
+export interface Question {
+  /** Whether the next piece is the helper's to compute: the engine may have taken back what is left. */
+  begin(): boolean;
+  /** The products, valid during the call. */
+  answer(products: Float32Array): void;
+}
 
 /** Whether this thread has shared memory and may wait for it: not in pages themselves, nor where they are not isolated. */
 export function canShare(): boolean {
@@ -30,6 +40,11 @@ function changed(header: Int32Array, state: number, limitMs = Infinity): number 
   // A late notice of the change before wakes too.
   while (Atomics.load(header, 0) === state && Atomics.wait(header, 0, state, limitMs) !== 'timed-out');
   return Atomics.load(header, 0);
+}
+
+/** Whether the caller may have one more piece, of those that nobody has begun. */
+function claim(header: Int32Array): boolean {
+  return Atomics.sub(header, LEFT, 1) > 0;
 }
 
 function say(header: Int32Array, state: number): void {
@@ -54,19 +69,25 @@ export class SharedChannel {
   }
 
   /** Asks; the thread answers while this one goes on. */
-  ask(wanted: Uint32Array, x: Float32Array): void {
+  ask(wanted: Uint32Array, x: Float32Array, pieces: number): void {
     new Uint32Array(this.memory, HEADER * 4).set(wanted);
     new Float32Array(this.memory, HEADER * 4).set(x, wanted.length);
-    this.#header[1] = wanted.length;
-    this.#header[2] = x.length;
+    this.#header[WANTED] = wanted.length;
+    this.#header[X] = x.length;
+    this.#header[LEFT] = pieces;
     say(this.#header, ASKED);
+  }
+
+  /** Whether the thread has not begun one more of the pieces and now never will. */
+  takeBack(): boolean {
+    return claim(this.#header);
   }
 
   /** Waits for the answer, which is there until the next question; none if the thread could not give it. */
   answer(): Float32Array | undefined {
     const state = changed(this.#header, ASKED, LIMIT_MS);
     if (state === ASKED) throw new Qwen3Error('internal', 'a helper thread does not answer');
-    return state === ANSWERED ? new Float32Array(this.memory, HEADER * 4, this.#header[3]) : undefined;
+    return state === ANSWERED ? new Float32Array(this.memory, HEADER * 4, this.#header[PRODUCTS]) : undefined;
   }
 
   /** Lets the thread turn to its messages again. */
@@ -76,17 +97,22 @@ export class SharedChannel {
 }
 
 /** The end that answers, until it is released or has thrown. */
-export function answerOn(memory: SharedArrayBuffer, answer: (wanted: Uint32Array, x: Float32Array) => Float32Array): void {
+export function answerOn(memory: SharedArrayBuffer, multiply: (wanted: Uint32Array, x: Float32Array, question: Question) => void): void {
   const header = new Int32Array(memory, 0, HEADER);
+  const question: Question = {
+    begin: () => claim(header),
+    answer(products) {
+      new Float32Array(memory, HEADER * 4).set(products);
+      header[PRODUCTS] = products.length;
+    },
+  };
   for (;;) {
     const last = Atomics.load(header, 0);
     const state = last === ASKED || last === RELEASED ? last : changed(header, last);
     if (state === RELEASED) return;
-    const [, wanted = 0, length = 0] = header;
+    const wanted = header[WANTED]!;
     try {
-      const products = answer(new Uint32Array(memory, HEADER * 4, wanted), new Float32Array(memory, (HEADER + wanted) * 4, length));
-      new Float32Array(memory, HEADER * 4).set(products);
-      header[3] = products.length;
+      multiply(new Uint32Array(memory, HEADER * 4, wanted), new Float32Array(memory, (HEADER + wanted) * 4, header[X]), question);
     } catch (error) {
       say(header, FAILED);
       throw error;

@@ -1,5 +1,7 @@
 //! What a helper thread holds and does: some rows of every matrix, and their products.
 
+use std::ops::Range;
+
 use super::activations::Activations;
 use super::matrix::{Matrix, Scratch};
 use crate::error::{Error, Result};
@@ -11,6 +13,20 @@ pub struct Helper {
     matrices: Vec<Matrix>,
     x: Activations,
     scratch: Scratch,
+    products: Vec<f32>,
+}
+
+/// Rows of a piece.
+const PIECE: usize = 64;
+
+/// What is asked of a helper, in the pieces that it can be told not to compute: where in `wanted` a matrix stands, and which of
+/// the rows that are wanted of it.
+pub fn pieces(wanted: &[[u32; 2]]) -> Vec<(usize, Range<usize>)> {
+    let of_one = |(index, &[_, count]): (usize, &[u32; 2])| {
+        let count = count as usize;
+        (0..count).step_by(PIECE).map(move |start| (index, start..count.min(start + PIECE)))
+    };
+    wanted.iter().enumerate().flat_map(of_one).collect()
 }
 
 impl Helper {
@@ -25,23 +41,28 @@ impl Helper {
     }
 
     /// Products of `x: [tokens, columns]` with the last `count` rows held of every matrix that `wanted` names as
-    /// `[number, count]`: one `[tokens, count]` after the other.
-    pub fn multiply(&mut self, wanted: &[[u32; 2]], x: &[f32]) -> Result<Vec<f32>> {
-        let Some(&[first, _]) = wanted.first() else { return Ok(Vec::new()) };
+    /// `[number, count]`: one `[tokens, count]` after the other. They are computed piece by piece, the last first; from the first
+    /// for which `begin` says no on, nothing that is meant is there.
+    pub fn multiply(&mut self, wanted: &[[u32; 2]], x: &[f32], mut begin: impl FnMut() -> bool) -> Result<&[f32]> {
+        let Some(&[first, _]) = wanted.first() else { return Ok(&[]) };
         let columns = self.matrices.get(first as usize).ok_or_else(|| unknown(first as usize))?.columns();
         self.x.set(x, columns);
         self.x.quantize();
-        let mut products = vec![0.0; self.x.tokens() * wanted.iter().map(|[_, count]| *count as usize).sum::<usize>()];
-        let mut rest = &mut products[..];
-        for &[number, count] in wanted {
-            let (matrix, count) = (self.matrices.get(number as usize), count as usize);
+        let tokens = self.x.tokens();
+        self.products.resize(tokens * wanted.iter().map(|[_, count]| *count as usize).sum::<usize>(), 0.0);
+        for (index, rows) in pieces(wanted).into_iter().rev() {
+            if !begin() {
+                break;
+            }
+            let ([number, count], before) = (wanted[index].map(|n| n as usize), &wanted[..index]);
+            let matrix = self.matrices.get(number);
             let matrix = matrix.filter(|m| m.complete() && m.columns() == columns && m.rows() >= count);
-            let matrix = matrix.ok_or_else(|| unknown(number as usize))?;
-            let (out, after) = rest.split_at_mut(self.x.tokens() * count);
-            matrix.multiply(matrix.rows() - count..matrix.rows(), &self.x, &mut self.scratch, count, out);
-            rest = after;
+            let matrix = matrix.ok_or_else(|| unknown(number))?;
+            let first = tokens * before.iter().map(|[_, count]| *count as usize).sum::<usize>();
+            let (held, out) = (matrix.rows() - count, &mut self.products[first + rows.start..]);
+            matrix.multiply(held + rows.start..held + rows.end, &self.x, &mut self.scratch, count, out);
         }
-        Ok(products)
+        Ok(&self.products)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use super::activations::Activations;
+use super::helper::pieces;
 use super::matrix::{Matrix, Scratch};
 use super::network::TILE;
 use crate::formats::TensorInfo;
@@ -20,8 +21,18 @@ pub trait Helpers {
     /// Sends [`super::Helper::take`] to one of them; what fails there shows in its next product.
     fn take(&mut self, helper: usize, number: u32, tensor: &TensorInfo, bytes: &[u8]);
 
-    /// Sends [`super::Helper::multiply`] to one of them at once; resolves to its result.
-    fn multiply(&mut self, helper: usize, wanted: &[[u32; 2]], x: &[f32]) -> Pending<'static, Vec<f32>>;
+    /// Sends [`super::Helper::multiply`] to one of them at once, whose work has so many pieces; resolves to its result.
+    fn multiply(
+        &mut self,
+        helper: usize,
+        wanted: &[[u32; 2]],
+        x: &[f32],
+        pieces: usize,
+    ) -> Pending<'static, Vec<f32>>;
+
+    /// Takes back the first piece, of those that one of them was last asked for, that has not been taken back: whether it has not
+    /// begun that one and never will. No, where nobody can say what it has begun.
+    fn take_back(&mut self, helper: usize) -> bool;
 
     /// Milliseconds on a clock that only goes forward.
     fn now(&self) -> f64;
@@ -120,9 +131,10 @@ impl Team {
             |matrix: &Matrix| if matrix.number.is_some() { band(matrix.rows(), count) * quarters / 4 } else { 0 };
         let wanted = products.each_ref().map(|(matrix, _)| [matrix.number.unwrap_or(0), share(matrix) as u32]);
         let length = x.tokens() * wanted.iter().map(|[_, share]| *share as usize).sum::<usize>();
+        let pieces = pieces(&wanted);
         let mut asked = Vec::new();
         if let Some(helpers) = self.helpers.as_mut().filter(|_| length > 0) {
-            asked.extend((0..count).map(|helper| helpers.multiply(helper, &wanted, x.all())));
+            asked.extend((0..count).map(|helper| helpers.multiply(helper, &wanted, x.all(), pieces.len())));
         }
         x.quantize();
         let x = &*x;
@@ -130,31 +142,45 @@ impl Team {
             let out = &mut out[wanted.start..];
             matrix.multiply(wanted, x, scratch, matrix.rows(), out);
         };
+        // Where the rows begin that a helper was asked for.
+        let first = |matrix: &Matrix, helper: usize| {
+            matrix.rows() - helper * band(matrix.rows(), count) - share(matrix)
+        };
         for (matrix, out) in &mut products {
-            let (rows, band, share) = (matrix.rows(), band(matrix.rows(), count), share(matrix));
             let mut start = 0;
             for helper in (0..count).rev() {
-                let end = rows - helper * band;
-                here(matrix, start..end - share, out);
-                start = end;
+                here(matrix, start..first(matrix, helper), out);
+                start = first(matrix, helper) + share(matrix);
             }
-            here(matrix, start..rows, out);
+            here(matrix, start..matrix.rows(), out);
         }
-        for (helper, answer) in asked.into_iter().enumerate() {
+        let mut back = vec![0; asked.len()];
+        if let Some(helpers) = &mut self.helpers {
+            for (helper, back) in back.iter_mut().enumerate() {
+                while *back < pieces.len() && helpers.take_back(helper) {
+                    let (index, rows) = &pieces[*back];
+                    let (matrix, out) = &mut products[*index];
+                    let first = first(matrix, helper);
+                    here(matrix, first + rows.start..first + rows.end, out);
+                    *back += 1;
+                }
+            }
+        }
+        for ((helper, answer), back) in asked.into_iter().enumerate().zip(back) {
             let answer = answer.await.ok().filter(|values| values.len() == length);
-            let mut rest = answer.as_deref();
-            for (matrix, out) in &mut products {
-                let (rows, share) = (matrix.rows(), share(matrix));
-                let end = rows - helper * band(rows, count);
-                let Some(values) = rest else {
-                    here(matrix, end - share..end, out);
+            for (index, rows) in &pieces[back..] {
+                let before: usize = wanted[..*index].iter().map(|[_, share]| *share as usize).sum();
+                let (matrix, out) = &mut products[*index];
+                let (rows, first) = (rows.clone(), first(matrix, helper));
+                let to = first + rows.start..first + rows.end;
+                let Some(values) = &answer else {
+                    here(matrix, to, out);
                     continue;
                 };
-                let (mine, after) = values.split_at(x.tokens() * share);
-                for (t, out) in out.chunks_exact_mut(rows).enumerate() {
-                    out[end - share..end].copy_from_slice(&mine[t * share..][..share]);
+                let values = values[x.tokens() * before..].chunks_exact(share(matrix));
+                for (out, values) in out.chunks_exact_mut(matrix.rows()).zip(values) {
+                    out[to.clone()].copy_from_slice(&values[rows.clone()]);
                 }
-                rest = Some(after);
             }
             if answer.is_none() {
                 self.helpers = None;
@@ -170,26 +196,45 @@ fn band(rows: usize, helpers: usize) -> usize {
 
 /// Steps until another share than the fastest is tried: none of the rows first, then one quarter of them, and so on.
 const TRIAL: usize = 8;
+/// As many, when all of the rows have been fastest again and again.
+const RARE_TRIAL: usize = 64;
 /// Steps that say nothing yet: engines are still being compiled.
 const WARM_UP: usize = 3;
 
 /// How many quarters of their rows helpers should compute: what was fastest lately. All of them are tried in turn, because a little
 /// help can be worse than none and much of it better than either.
-#[derive(Default)]
 struct Share {
     /// Milliseconds a step took with so many quarters, recent ones counting more.
     took: [Option<f64>; 5],
+    trials: usize,
     steps: usize,
+    /// Steps before the next trial, and before the one after it.
+    until: usize,
+    then: usize,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { took: [None; 5], trials: 0, steps: 0, until: TRIAL, then: TRIAL }
+    }
 }
 
 impl Share {
     fn choose(&mut self) -> usize {
         self.steps += 1;
-        if self.steps.is_multiple_of(TRIAL) {
-            return (self.steps / TRIAL - 1) % 5;
-        }
+        self.until -= 1;
         let known = (0..5).filter_map(|quarters| Some((quarters, self.took[quarters]?)));
-        known.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(4, |(quarters, _)| quarters)
+        let fastest = known.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(4, |(quarters, _)| quarters);
+        if fastest < 4 {
+            (self.until, self.then) = (self.until.min(TRIAL), TRIAL);
+        }
+        if self.until > 0 {
+            return fastest;
+        }
+        self.until = self.then;
+        self.then = (2 * self.then).min(RARE_TRIAL);
+        self.trials += 1;
+        (self.trials - 1) % 5
     }
 
     fn took(&mut self, quarters: usize, ms: f64) {
@@ -204,6 +249,8 @@ impl Share {
 mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicIsize, Ordering};
     use std::sync::mpsc::{Sender, channel};
     use std::thread;
 
@@ -220,10 +267,12 @@ mod tests {
     struct Threads {
         jobs: Vec<Sender<Job>>,
         left: Rc<Cell<usize>>,
+        /// Pieces that nobody has begun of what each was last asked for, or none if none can be taken back.
+        pieces: Option<Vec<Arc<AtomicIsize>>>,
     }
 
     impl Threads {
-        fn new(count: usize, left: &Rc<Cell<usize>>) -> Box<Self> {
+        fn new(count: usize, left: &Rc<Cell<usize>>, shares: bool) -> Box<Self> {
             let start = |_| {
                 let (jobs, received) = channel::<Job>();
                 thread::spawn(move || {
@@ -232,7 +281,8 @@ mod tests {
                 });
                 jobs
             };
-            Box::new(Self { jobs: (0..count).map(start).collect(), left: left.clone() })
+            let pieces = shares.then(|| (0..count).map(|_| Arc::default()).collect());
+            Box::new(Self { jobs: (0..count).map(start).collect(), left: left.clone(), pieces })
         }
     }
 
@@ -248,10 +298,24 @@ mod tests {
             self.jobs[helper].send(job).expect("a thread");
         }
 
-        fn multiply(&mut self, helper: usize, wanted: &[[u32; 2]], x: &[f32]) -> Pending<'static, Vec<f32>> {
+        fn multiply(
+            &mut self,
+            helper: usize,
+            wanted: &[[u32; 2]],
+            x: &[f32],
+            pieces: usize,
+        ) -> Pending<'static, Vec<f32>> {
             let (wanted, x) = (wanted.to_vec(), x.to_vec());
             let (answer, answered) = channel::<Result<Vec<f32>>>();
-            let job: Job = Box::new(move |helper| answer.send(helper.multiply(&wanted, &x)).expect("somebody waits"));
+            let shared = self.pieces.as_ref().map(|all| all[helper].clone());
+            if let Some(shared) = &shared {
+                shared.store(pieces as isize, Ordering::SeqCst);
+            }
+            let job: Job = Box::new(move |helper| {
+                let begin = || shared.as_ref().is_none_or(|shared| claim(shared));
+                let products = helper.multiply(&wanted, &x, begin).map(<[f32]>::to_vec);
+                answer.send(products).expect("somebody waits");
+            });
             self.jobs[helper].send(job).expect("a thread");
             let lost = self.left.get() == 0;
             self.left.set(self.left.get().saturating_sub(1));
@@ -261,16 +325,24 @@ mod tests {
             })
         }
 
+        fn take_back(&mut self, helper: usize) -> bool {
+            self.pieces.as_ref().is_some_and(|all| claim(&all[helper]))
+        }
+
         fn now(&self) -> f64 {
             0.0
         }
+    }
+
+    fn claim(pieces: &AtomicIsize) -> bool {
+        pieces.fetch_sub(1, Ordering::SeqCst) > 0
     }
 
     /// Two matrices of one input, their rows given in two parts, and their products for `tokens` tokens.
     fn products(helpers: Option<Box<dyn Helpers>>, quarters: usize, tokens: usize) -> [Vec<f32>; 2] {
         let mut team = Team::new(helpers);
         let columns = 256;
-        let matrices = [(DType::Q4_0, 37), (DType::Q6_K, 10)].map(|(dtype, rows)| {
+        let matrices = [(DType::Q4_0, 517), (DType::Q6_K, 10)].map(|(dtype, rows)| {
             let tensor = TensorInfo { name: "w".into(), dtype, shape: vec![rows, columns] };
             let bytes = random_blocks(dtype, rows * columns, 7);
             let mut matrix = Matrix::with_room_for(&tensor).expect("room");
@@ -299,10 +371,12 @@ mod tests {
     fn products_are_the_same_bits_whoever_computes_which_rows() {
         for tokens in [1, 7] {
             let alone = products(None, 4, tokens);
-            for (helpers, quarters) in [(1, 4), (1, 1), (2, 3), (3, 4), (3, 0)] {
+            for (helpers, quarters, shares) in
+                [(1, 4, false), (1, 4, true), (1, 1, true), (2, 3, false), (3, 4, true), (3, 0, true)]
+            {
                 let all = Rc::new(Cell::new(usize::MAX));
-                let shared = products(Some(Threads::new(helpers, &all)), quarters, tokens);
-                assert_eq!(shared, alone, "{helpers} helpers, {quarters} quarters, {tokens} tokens");
+                let shared = products(Some(Threads::new(helpers, &all, shares)), quarters, tokens);
+                assert_eq!(shared, alone, "{helpers} helpers, {quarters} quarters, {tokens} tokens, shares: {shares}");
                 let asked = if quarters == 0 { 0 } else { 2 * helpers };
                 assert_eq!(usize::MAX - all.get(), asked, "products asked for");
             }
@@ -311,9 +385,10 @@ mod tests {
 
     #[test]
     fn what_a_lost_helper_owes_is_computed_here_and_none_is_asked_again() {
-        for answered in [0, 1, 3] {
+        for (answered, shares) in [(0, false), (0, true), (1, false), (3, true)] {
             let left = Rc::new(Cell::new(answered));
-            assert_eq!(products(Some(Threads::new(2, &left)), 4, 7), products(None, 4, 7), "{answered} answered");
+            let lost = products(Some(Threads::new(2, &left, shares)), 4, 7);
+            assert_eq!(lost, products(None, 4, 7), "{answered} answered, shares: {shares}");
             assert_eq!(left.get(), 0);
         }
     }

@@ -1,6 +1,6 @@
 //! Threads that help with products, as the CPU engine and each of them sees it.
 
-use js_sys::{Float32Array, Promise, Uint8Array, Uint32Array};
+use js_sys::{Float32Array, Promise, Uint8Array};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -25,10 +25,22 @@ extern "C" {
     fn take(this: &JsHelpers, helper: usize, number: u32, dtype: &str, rows: usize, columns: usize, bytes: Uint8Array);
 
     #[wasm_bindgen(method)]
-    fn multiply(this: &JsHelpers, helper: usize, wanted: Uint32Array, x: Float32Array) -> Option<Promise>;
+    fn multiply(this: &JsHelpers, helper: usize, wanted: &[u32], x: &[f32], pieces: usize) -> Option<Promise>;
+
+    #[wasm_bindgen(method, js_name = takeBack)]
+    fn take_back(this: &JsHelpers, helper: usize) -> bool;
 
     #[wasm_bindgen(method)]
     fn answer(this: &JsHelpers, helper: usize) -> Option<Float32Array>;
+
+    /// `Question` of `js/shared-channel.ts`.
+    pub type JsQuestion;
+
+    #[wasm_bindgen(method)]
+    fn begin(this: &JsQuestion) -> bool;
+
+    #[wasm_bindgen(method)]
+    fn answer(this: &JsQuestion, products: &[f32]);
 }
 
 /// The engine's side.
@@ -43,8 +55,14 @@ impl cpu::Helpers for Helpers {
         self.0.take(helper, number, tensor.dtype.name(), tensor.rows(), tensor.columns(), bytes.into());
     }
 
-    fn multiply(&mut self, helper: usize, wanted: &[[u32; 2]], x: &[f32]) -> Pending<'static, Vec<f32>> {
-        let asked = self.0.multiply(helper, wanted.as_flattened().into(), x.into());
+    fn multiply(
+        &mut self,
+        helper: usize,
+        wanted: &[[u32; 2]],
+        x: &[f32],
+        pieces: usize,
+    ) -> Pending<'static, Vec<f32>> {
+        let asked = self.0.multiply(helper, wanted.as_flattened(), x, pieces);
         let helpers = self.0.clone().unchecked_into::<JsHelpers>();
         Box::pin(async move {
             let products = match asked {
@@ -55,6 +73,10 @@ impl cpu::Helpers for Helpers {
             };
             Ok(products.to_vec())
         })
+    }
+
+    fn take_back(&mut self, helper: usize) -> bool {
+        self.0.take_back(helper)
     }
 
     fn now(&self) -> f64 {
@@ -81,9 +103,12 @@ impl Helper {
         tensor.and_then(|tensor| self.0.take(number, &tensor, bytes)).map_err(thrown)
     }
 
-    /// Products of `x: [tokens, columns]` with the last rows of some matrices, which `wanted` names by number and count.
-    pub fn multiply(&mut self, wanted: &[u32], x: &[f32]) -> JsResult<Vec<f32>> {
-        self.0.multiply(wanted.as_chunks().0, x).map_err(thrown)
+    /// Answers a question for products of `x: [tokens, columns]` with the last rows of some matrices, which `wanted` names by
+    /// number and count.
+    pub fn multiply(&mut self, wanted: &[u32], x: &[f32], question: &JsQuestion) -> JsResult<()> {
+        let products = self.0.multiply(wanted.as_chunks().0, x, || question.begin()).map_err(thrown)?;
+        question.answer(products);
+        Ok(())
     }
 }
 
