@@ -2,7 +2,10 @@
 
 use super::floats::ROUND;
 use super::quant::BLOCK;
-use super::vector::{lay_side_by_side, load_i16};
+use super::vector::{
+    add_f32, add_i32, and, dot_i16, f32s, lay_side_by_side, load_f32, load_i16, max_i32, mul_f32, narrow_i32,
+    splat_f32, splat_i16, splat_i32, store_i16,
+};
 
 /// The largest magnitude of an integer: 15 bits, so that products of a block fit into an i32 (`products`).
 const LARGEST: f32 = 16383.0;
@@ -12,7 +15,7 @@ const LARGEST: f32 = 16383.0;
 pub struct Activations {
     columns: usize,
     floats: Vec<f32>,
-    /// Of one token, or of the four that are being laid side by side.
+    /// Of the only token.
     row: Integers,
     tokens: Tokens,
 }
@@ -78,23 +81,24 @@ impl Tokens {
         self.sums.resize(length, [[0.0; 4]; 2]);
     }
 
-    /// Lays four rows side by side.
-    fn set(&mut self, four: usize, rows: &Integers) {
-        let (values, _) = rows.values.as_chunks::<BLOCK>();
-        let row = |b: usize, r: usize| r * self.blocks + b;
-        for b in 0..self.blocks {
-            let vectors = |r: usize| {
-                let (values, _) = values[row(b, r)].as_chunks::<8>();
-                [load_i16(&values[0]), load_i16(&values[1]), load_i16(&values[2]), load_i16(&values[3])]
-            };
-            let mut pairs = [[0; 8]; BLOCK / 2];
-            lay_side_by_side([vectors(0), vectors(1), vectors(2), vectors(3)], &mut pairs);
-            let to = four / 2 * self.blocks + b;
-            for (to, pair) in self.values[to].iter_mut().zip(pairs) {
-                to[four % 2] = pair;
+    /// Takes in at most eight tokens of `columns` elements.
+    fn set(&mut self, eight: usize, floats: &[f32], columns: usize) {
+        let here = eight * self.blocks..(eight + 1) * self.blocks;
+        let scales = self.scales[here.clone()].iter_mut().zip(&mut self.sums[here.clone()]);
+        for (b, (to, (scales, sums))) in self.values[here].iter_mut().zip(scales).enumerate() {
+            for (half, floats) in floats.chunks(4 * columns).enumerate() {
+                let mut values = [[0; BLOCK]; 4];
+                (scales[half], sums[half]) = ([0.0; 4], [0.0; 4]);
+                for (r, row) in floats.chunks_exact(columns).enumerate() {
+                    let scale = quantize_together(&row.as_chunks::<BLOCK>().0[b], &mut values[r]);
+                    (scales[half][r], sums[half][r]) = (scale, total(&values[r]) * scale);
+                }
+                let rows = values.each_ref().map(|values| {
+                    let (values, _) = values.as_chunks::<8>();
+                    [load_i16(&values[0]), load_i16(&values[1]), load_i16(&values[2]), load_i16(&values[3])]
+                });
+                lay_side_by_side(rows, |pair, rows| store_i16(&mut to[pair][half], rows));
             }
-            self.scales[to][four % 2] = [0, 1, 2, 3].map(|r| rows.scales[row(b, r)]);
-            self.sums[to][four % 2] = [0, 1, 2, 3].map(|r| rows.sums[row(b, r)]);
         }
     }
 }
@@ -107,16 +111,20 @@ impl Activations {
         self.floats.extend_from_slice(floats);
     }
 
+    /// The same, without a copy.
+    pub fn take(&mut self, floats: Vec<f32>, columns: usize) {
+        (self.columns, self.floats) = (columns, floats);
+    }
+
     /// Makes integers of what was last taken in.
     pub fn quantize(&mut self) {
         let columns = self.columns;
         if self.tokens() == 1 {
-            return self.row.set(&self.floats, columns);
+            return self.row.set(&self.floats);
         }
         self.tokens.resize(self.tokens(), columns / BLOCK);
-        for (four, floats) in self.floats.chunks(4 * columns).enumerate() {
-            self.row.set(floats, 4 * columns);
-            self.tokens.set(four, &self.row);
+        for (eight, floats) in self.floats.chunks(8 * columns).enumerate() {
+            self.tokens.set(eight, floats, columns);
         }
     }
 
@@ -148,18 +156,22 @@ impl Activations {
 }
 
 impl Integers {
-    /// Takes in `floats`, and zeros for what they lack of `length`.
-    fn set(&mut self, floats: &[f32], length: usize) {
-        self.values.clear();
-        self.values.resize(length, 0);
-        self.scales.clear();
-        self.scales.resize(length / BLOCK, 0.0);
-        self.sums.clear();
+    fn set(&mut self, floats: &[f32]) {
+        self.values.resize(floats.len(), 0);
+        self.scales.resize(floats.len() / BLOCK, 0.0);
         quantize(floats, &mut self.values, &mut self.scales);
-        let blocks = self.values.as_chunks::<BLOCK>().0;
-        let total = |values: &[i16; BLOCK]| values.iter().map(|v| i32::from(*v)).sum::<i32>();
-        self.sums.extend(blocks.iter().zip(&self.scales).map(|(values, scale)| total(values) as f32 * scale));
+        let (blocks, _) = self.values.as_chunks();
+        self.sums.clear();
+        self.sums.extend(blocks.iter().zip(&self.scales).map(|(values, scale)| total(values) * scale));
     }
+}
+
+/// The sum of a block's integers.
+#[inline(always)]
+fn total(values: &[i16; BLOCK]) -> f32 {
+    let pairs = values.as_chunks::<8>().0.iter().map(|eight| dot_i16(load_i16(eight), splat_i16(1)));
+    let sums = f32s(pairs.fold(splat_i32(0), add_i32)).map(|sum| sum.to_bits() as i32);
+    sums.into_iter().sum::<i32>() as f32
 }
 
 /// Each 32 of `floats` to integers of at most 16383 in magnitude and the scale that gives them back to within half of
@@ -172,18 +184,31 @@ pub fn quantize(floats: &[f32], values: &mut [i16], scales: &mut [f32]) {
     }
 }
 
-/// The same of any number of `floats` with one scale, which is returned.
+/// The same of any multiple of eight `floats` with one scale, which is returned.
 #[inline(always)]
 pub fn quantize_together(floats: &[f32], values: &mut [i16]) -> f32 {
-    // Without their sign, floats are in the order of their bits, infinities and NaN last; integers have vector
-    // instructions for the larger of two.
-    let largest = floats.iter().fold(0, |largest: u32, x| largest.max(x.to_bits() & 0x7fff_ffff));
+    let (floats, values) = (floats.as_chunks::<8>().0, values.as_chunks_mut::<8>().0);
+    let halves = |eight: &[f32; 8]| {
+        let (fours, _) = eight.as_chunks::<4>();
+        [load_f32(&fours[0]), load_f32(&fours[1])]
+    };
+    // Without their sign, floats are in the order of their bits, infinities and NaN last.
+    let mut largest = splat_i32(0);
+    for eight in floats {
+        let [low, high] = halves(eight).map(|half| and(half, splat_i32(0x7fff_ffff)));
+        largest = max_i32(largest, max_i32(low, high));
+    }
+    let largest = f32s(largest).map(f32::to_bits).into_iter().fold(0, u32::max);
     let (finite, largest) = (largest < f32::INFINITY.to_bits(), f32::from_bits(largest));
     let scale = if finite { largest / LARGEST } else { f32::NAN };
-    let inverse = if scale >= f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
-    for (v, x) in values.iter_mut().zip(floats) {
+    let inverse = splat_f32(if scale >= f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 });
+    for (values, eight) in values.iter_mut().zip(floats) {
         // The low bits of the sum are the rounded product.
-        *v = (x * inverse + ROUND).to_bits() as i16;
+        let [low, high] = halves(eight).map(|half| {
+            let rounded = add_f32(mul_f32(half, inverse), splat_f32(ROUND));
+            add_i32(rounded, splat_i32(-(ROUND.to_bits() as i32)))
+        });
+        store_i16(values, narrow_i32(low, high));
     }
     scale
 }

@@ -43,10 +43,10 @@ impl Helper {
     /// Products of `x: [tokens, columns]` with the last `count` rows held of every matrix that `wanted` names as
     /// `[number, count]`: one `[tokens, count]` after the other. They are computed piece by piece, the last first; from the first
     /// for which `begin` says no on, nothing that is meant is there.
-    pub fn multiply(&mut self, wanted: &[[u32; 2]], x: &[f32], mut begin: impl FnMut() -> bool) -> Result<&[f32]> {
+    pub fn multiply(&mut self, wanted: &[[u32; 2]], x: Vec<f32>, mut begin: impl FnMut() -> bool) -> Result<&[f32]> {
         let Some(&[first, _]) = wanted.first() else { return Ok(&[]) };
         let columns = self.matrices.get(first as usize).ok_or_else(|| unknown(first as usize))?.columns();
-        self.x.set(x, columns);
+        self.x.take(x, columns);
         self.x.quantize();
         let tokens = self.x.tokens();
         self.products.resize(tokens * wanted.iter().map(|[_, count]| *count as usize).sum::<usize>(), 0.0);

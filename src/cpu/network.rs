@@ -131,20 +131,36 @@ impl Network {
         let c = &self.config;
         norm_rows(&w.hidden, &layer.attention_norm, c.rms_eps, &mut w.normed);
         w.x.set(&w.normed, c.hidden);
-        let products =
-            [(&layer.query, &mut w.query[..]), (&layer.key, &mut w.key[..]), (&layer.value, &mut w.value[..])];
-        team.multiply(&mut w.x, &mut w.scratch, products).await;
+        let tokens = w.x.tokens();
+        let of_keys = (&layer.key, &mut w.key[..]);
+        let of_values = (&layer.value, &mut w.value[..]);
+        // Nobody asks for more of the last layer than its keys, its values, and the last token's hidden state.
+        let queries = if index + 1 < self.layers.len() { tokens } else { 1 };
+        if queries == tokens {
+            team.multiply(&mut w.x, &mut w.scratch, [(&layer.query, &mut w.query[..]), of_keys, of_values]).await;
+        } else {
+            team.multiply(&mut w.x, &mut w.scratch, [of_keys, of_values]).await;
+            w.hidden.drain(..(tokens - queries) * c.hidden);
+            w.normed.drain(..(tokens - queries) * c.hidden);
+            w.query.truncate(queries * c.heads * c.head_dim);
+            w.attended.truncate(queries * c.heads * c.head_dim);
+            w.gate.truncate(queries * c.intermediate);
+            w.up.truncate(queries * c.intermediate);
+            w.x.set(&w.normed, c.hidden);
+            team.multiply(&mut w.x, &mut w.scratch, [(&layer.query, &mut w.query[..])]).await;
+        }
         for (x, bias) in [&mut w.query, &mut w.key, &mut w.value].into_iter().zip(&layer.biases) {
             add_to_rows(x, bias);
         }
-        norm_and_rotate(&mut w.query, &layer.query_norm, c, &w.rotation);
+        let before = tokens - queries;
+        norm_and_rotate(&mut w.query, &layer.query_norm, c, &w.rotation[before * c.head_dim / 2..]);
         norm_and_rotate(&mut w.key, &layer.key_norm, c, &w.rotation);
         let width = c.kv_heads * c.head_dim;
         for (t, (key, value)) in w.key.chunks_exact(width).zip(w.value.chunks_exact(width)).enumerate() {
             kv.store(index, Kind::Keys, first + t, key);
             kv.store(index, Kind::Values, first + t, value);
         }
-        w.attention.run(c, kv, index, first, &w.query, &mut w.attended);
+        w.attention.run(c, kv, index, first + before, &w.query, &mut w.attended);
         w.x.set(&w.attended, c.heads * c.head_dim);
         w.normed.resize(w.hidden.len(), 0.0);
         team.multiply(&mut w.x, &mut w.scratch, [(&layer.output, &mut w.normed[..])]).await;

@@ -9,7 +9,7 @@ use super::activations::{Eight, Row, Tokens};
 use super::quant::{BLOCK, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0, Quantised};
 use super::vector::{
     V, add_f32, add_i32, dot_i16, f32s, i32_to_f32, lay_side_by_side, load_f32, load_i16, mul_f32, splat_f32,
-    splat_i32, splat_pair, sums_i32, transpose_32,
+    splat_i32, splat_pair, store_i16, sums_i32, transpose_32,
 };
 use crate::formats::DType;
 
@@ -129,7 +129,8 @@ fn unpack<T: Quantised<N>, const N: usize>(rows: &[u8], to: &mut Unpacked) {
 fn unpack_block<T: Quantised<N>, const N: usize, const I: usize>(rows: &[[u8; N]; ROWS], to: &mut Unpacked, b: usize) {
     let [first, second, third, fourth] = rows;
     let values = [T::values::<I>(first), T::values::<I>(second), T::values::<I>(third), T::values::<I>(fourth)];
-    lay_side_by_side(values, &mut to.values[b]);
+    let pairs = &mut to.values[b];
+    lay_side_by_side(values, |pair, rows| store_i16(&mut pairs[pair], rows));
     to.scales[b] = f32s(T::scales::<I>(rows));
     if T::AFFINE {
         to.offsets[b] = f32s(T::offsets::<I>(rows));

@@ -22,13 +22,7 @@ pub trait Helpers {
     fn take(&mut self, helper: usize, number: u32, tensor: &TensorInfo, bytes: &[u8]);
 
     /// Sends [`super::Helper::multiply`] to one of them at once, whose work has so many pieces; resolves to its result.
-    fn multiply(
-        &mut self,
-        helper: usize,
-        wanted: &[[u32; 2]],
-        x: &[f32],
-        pieces: usize,
-    ) -> Pending<'static, Vec<f32>>;
+    fn multiply(&mut self, helper: usize, wanted: &[[u32; 2]], x: &[f32], pieces: usize) -> Pending<'static, Vec<f32>>;
 
     /// Takes back the first piece, of those that one of them was last asked for, that has not been taken back: whether it has not
     /// begun that one and never will. No, where nobody can say what it has begun.
@@ -143,9 +137,8 @@ impl Team {
             matrix.multiply(wanted, x, scratch, matrix.rows(), out);
         };
         // Where the rows begin that a helper was asked for.
-        let first = |matrix: &Matrix, helper: usize| {
-            matrix.rows() - helper * band(matrix.rows(), count) - share(matrix)
-        };
+        let first =
+            |matrix: &Matrix, helper: usize| matrix.rows() - helper * band(matrix.rows(), count) - share(matrix);
         for (matrix, out) in &mut products {
             let mut start = 0;
             for helper in (0..count).rev() {
@@ -313,7 +306,7 @@ mod tests {
             }
             let job: Job = Box::new(move |helper| {
                 let begin = || shared.as_ref().is_none_or(|shared| claim(shared));
-                let products = helper.multiply(&wanted, &x, begin).map(<[f32]>::to_vec);
+                let products = helper.multiply(&wanted, x, begin).map(<[f32]>::to_vec);
                 answer.send(products).expect("somebody waits");
             });
             self.jobs[helper].send(job).expect("a thread");

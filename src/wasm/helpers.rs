@@ -55,13 +55,7 @@ impl cpu::Helpers for Helpers {
         self.0.take(helper, number, tensor.dtype.name(), tensor.rows(), tensor.columns(), bytes.into());
     }
 
-    fn multiply(
-        &mut self,
-        helper: usize,
-        wanted: &[[u32; 2]],
-        x: &[f32],
-        pieces: usize,
-    ) -> Pending<'static, Vec<f32>> {
+    fn multiply(&mut self, helper: usize, wanted: &[[u32; 2]], x: &[f32], pieces: usize) -> Pending<'static, Vec<f32>> {
         let asked = self.0.multiply(helper, wanted.as_flattened(), x, pieces);
         let helpers = self.0.clone().unchecked_into::<JsHelpers>();
         Box::pin(async move {
@@ -105,7 +99,7 @@ impl Helper {
 
     /// Answers a question for products of `x: [tokens, columns]` with the last rows of some matrices, which `wanted` names by
     /// number and count.
-    pub fn multiply(&mut self, wanted: &[u32], x: &[f32], question: &JsQuestion) -> JsResult<()> {
+    pub fn multiply(&mut self, wanted: &[u32], x: Vec<f32>, question: &JsQuestion) -> JsResult<()> {
         let products = self.0.multiply(wanted.as_chunks().0, x, || question.begin()).map_err(thrown)?;
         question.answer(products);
         Ok(())

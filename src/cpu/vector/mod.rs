@@ -25,15 +25,15 @@ pub fn transpose_32([a, b, c, d]: [V; 4]) -> [V; 4] {
     [zip_low_64(ab, cd), zip_high_64(ab, cd), zip_low_64(ab_high, cd_high), zip_high_64(ab_high, cd_high)]
 }
 
-/// Four rows of 32 integers, each in four vectors, with the rows side by side: `[16 pairs][4 rows][2]`.
+/// Four rows of 32 integers, each in four vectors, with the rows side by side: `store` is given every pair of all rows, `[4 rows][2]`.
 #[inline(always)]
-pub fn lay_side_by_side([a, b, c, d]: [[V; 4]; 4], pairs: &mut [[i16; 8]; 16]) {
+pub fn lay_side_by_side([a, b, c, d]: [[V; 4]; 4], mut store: impl FnMut(usize, V)) {
     let mut four = |v: usize| {
         let [first, second, third, fourth] = transpose_32([a[v], b[v], c[v], d[v]]);
-        store_i16(&mut pairs[4 * v], first);
-        store_i16(&mut pairs[4 * v + 1], second);
-        store_i16(&mut pairs[4 * v + 2], third);
-        store_i16(&mut pairs[4 * v + 3], fourth);
+        store(4 * v, first);
+        store(4 * v + 1, second);
+        store(4 * v + 2, third);
+        store(4 * v + 3, fourth);
     };
     four(0);
     four(1);
@@ -118,7 +118,7 @@ mod tests {
         let vectors = vectors();
         for a in &vectors {
             for b in &vectors {
-                same!(a, b; and, or, sub_i8, sub_i16, mul_i16, dot_i16, add_i32, equal_i32, zip_low_32, zip_high_32, zip_low_64, zip_high_64);
+                same!(a, b; and, or, sub_i8, sub_i16, mul_i16, dot_i16, add_i32, equal_i32, max_i32, narrow_i32, zip_low_32, zip_high_32, zip_low_64, zip_high_64);
             }
             same!(a; super::low_u8, portable::low_u8; super::high_u8, portable::high_u8; super::low_i8, portable::low_i8;
                 super::high_i8, portable::high_i8; super::shr_u16::<4>, portable::shr_u16::<4>; super::shl_u16::<2>, portable::shl_u16::<2>;

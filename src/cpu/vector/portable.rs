@@ -36,6 +36,8 @@ functions! {
     add_i32(a, b): i32 = a.wrapping_add(b);
     /// All ones where equal, else zeros.
     equal_i32(a, b): i32 = -i32::from(a == b);
+    /// The larger of both.
+    max_i32(a, b): i32 = a.max(b);
     /// `a + b`
     add_f32(a, b): f32 = a + b;
     /// `a · b`
@@ -48,6 +50,14 @@ pub fn dot_i16(a: V, b: V) -> V {
     let (a, b): ([i16; 8], [i16; 8]) = (must_cast(a), must_cast(b));
     let product = |i: usize| i32::from(a[i]) * i32::from(b[i]);
     must_cast(from_fn::<i32, 4, _>(|i| product(2 * i).wrapping_add(product(2 * i + 1))))
+}
+
+/// Those of `a`, then those of `b`, as 16-bit integers, the nearest where they do not fit.
+#[inline(always)]
+pub fn narrow_i32(a: V, b: V) -> V {
+    let both: [[i32; 4]; 2] = [must_cast(a), must_cast(b)];
+    let nearest = |x: i32| x.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+    must_cast(from_fn::<i16, 8, _>(|i| nearest(both[i / 4][i % 4])))
 }
 
 /// The nearest floats.

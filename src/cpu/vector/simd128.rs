@@ -2,9 +2,10 @@
 
 use core::arch::wasm32::{
     f32x4_add, f32x4_convert_i32x4, f32x4_mul, f32x4_splat, i8x16_sub, i16x8_extend_high_i8x16, i16x8_extend_low_i8x16,
-    i16x8_mul, i16x8_splat, i16x8_sub, i32x4_add, i32x4_dot_i16x8, i32x4_eq, i32x4_extend_low_i16x8, i32x4_shl,
-    i32x4_shuffle, i32x4_splat, i64x2_shuffle, u8x16_splat, u16x8_extend_high_u8x16, u16x8_extend_low_u8x16, u16x8_shl,
-    u16x8_shr, v128, v128_and, v128_load, v128_load16_lane, v128_load32_splat, v128_or, v128_store,
+    i16x8_mul, i16x8_narrow_i32x4, i16x8_splat, i16x8_sub, i32x4_add, i32x4_dot_i16x8, i32x4_eq,
+    i32x4_extend_low_i16x8, i32x4_max, i32x4_shl, i32x4_shuffle, i32x4_splat, i64x2_shuffle, u8x16_splat,
+    u16x8_extend_high_u8x16, u16x8_extend_low_u8x16, u16x8_shl, u16x8_shr, v128, v128_and, v128_load, v128_load16_lane,
+    v128_load32_splat, v128_or, v128_store,
 };
 
 /// 128 bits.
@@ -34,6 +35,10 @@ functions! {
     add_i32(a, b) = i32x4_add(a, b);
     /// All ones where equal, else zeros.
     equal_i32(a, b) = i32x4_eq(a, b);
+    /// The larger of both.
+    max_i32(a, b) = i32x4_max(a, b);
+    /// Those of `a`, then those of `b`, as 16-bit integers, the nearest where they do not fit.
+    narrow_i32(a, b) = i16x8_narrow_i32x4(a, b);
     /// `a + b`
     add_f32(a, b) = f32x4_add(a, b);
     /// `a · b`

@@ -1,11 +1,12 @@
 //! SSE2, which every x86-64 has.
 
 use core::arch::x86_64::{
-    __m128i, _mm_add_epi32, _mm_add_ps, _mm_and_si128, _mm_castps_si128, _mm_castsi128_ps, _mm_cmpeq_epi32,
-    _mm_cvtepi32_ps, _mm_loadu_si128, _mm_madd_epi16, _mm_mul_ps, _mm_mullo_epi16, _mm_or_si128, _mm_set_epi32,
-    _mm_set1_epi8, _mm_set1_epi16, _mm_set1_epi32, _mm_set1_ps, _mm_setzero_si128, _mm_slli_epi16, _mm_slli_epi32,
-    _mm_srai_epi16, _mm_srli_epi16, _mm_storeu_si128, _mm_sub_epi8, _mm_sub_epi16, _mm_unpackhi_epi8,
-    _mm_unpackhi_epi32, _mm_unpackhi_epi64, _mm_unpacklo_epi8, _mm_unpacklo_epi32, _mm_unpacklo_epi64,
+    __m128i, _mm_add_epi32, _mm_add_ps, _mm_and_si128, _mm_andnot_si128, _mm_castps_si128, _mm_castsi128_ps,
+    _mm_cmpeq_epi32, _mm_cmpgt_epi32, _mm_cvtepi32_ps, _mm_loadu_si128, _mm_madd_epi16, _mm_mul_ps, _mm_mullo_epi16,
+    _mm_or_si128, _mm_packs_epi32, _mm_set_epi32, _mm_set1_epi8, _mm_set1_epi16, _mm_set1_epi32, _mm_set1_ps,
+    _mm_setzero_si128, _mm_slli_epi16, _mm_slli_epi32, _mm_srai_epi16, _mm_srli_epi16, _mm_storeu_si128, _mm_sub_epi8,
+    _mm_sub_epi16, _mm_unpackhi_epi8, _mm_unpackhi_epi32, _mm_unpackhi_epi64, _mm_unpacklo_epi8, _mm_unpacklo_epi32,
+    _mm_unpacklo_epi64,
 };
 
 /// 128 bits.
@@ -36,6 +37,13 @@ functions! {
     add_i32(a, b) = _mm_add_epi32(a, b);
     /// All ones where equal, else zeros.
     equal_i32(a, b) = _mm_cmpeq_epi32(a, b);
+    /// The larger of both.
+    max_i32(a, b) = {
+        let larger = _mm_cmpgt_epi32(a, b);
+        _mm_or_si128(_mm_and_si128(larger, a), _mm_andnot_si128(larger, b))
+    };
+    /// Those of `a`, then those of `b`, as 16-bit integers, the nearest where they do not fit.
+    narrow_i32(a, b) = _mm_packs_epi32(a, b);
     /// `a + b`
     add_f32(a, b) = _mm_castps_si128(_mm_add_ps(_mm_castsi128_ps(a), _mm_castsi128_ps(b)));
     /// `a · b`
