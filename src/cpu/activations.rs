@@ -105,10 +105,10 @@ impl Tokens {
 
 impl Activations {
     /// Takes in `floats: [tokens, columns]`.
-    pub fn set(&mut self, floats: &[f32], columns: usize) {
+    pub fn set(&mut self, floats: impl Iterator<Item = f32>, columns: usize) {
         self.columns = columns;
         self.floats.clear();
-        self.floats.extend_from_slice(floats);
+        self.floats.extend(floats);
     }
 
     /// The same, without a copy.

@@ -16,15 +16,13 @@ pub struct Helper {
     products: Vec<f32>,
 }
 
-/// Rows of a piece.
-const PIECE: usize = 64;
-
 /// What is asked of a helper, in the pieces that it can be told not to compute: where in `wanted` a matrix stands, and which of
-/// the rows that are wanted of it.
-pub fn pieces(wanted: &[[u32; 2]]) -> Vec<(usize, Range<usize>)> {
+/// the rows that are wanted of it. With many tokens a piece has fewer rows, since somebody may wait for it.
+pub fn pieces(wanted: &[[u32; 2]], tokens: usize) -> Vec<(usize, Range<usize>)> {
+    let rows = if tokens == 1 { 64 } else { 16 };
     let of_one = |(index, &[_, count]): (usize, &[u32; 2])| {
         let count = count as usize;
-        (0..count).step_by(PIECE).map(move |start| (index, start..count.min(start + PIECE)))
+        (0..count).step_by(rows).map(move |start| (index, start..count.min(start + rows)))
     };
     wanted.iter().enumerate().flat_map(of_one).collect()
 }
@@ -50,7 +48,7 @@ impl Helper {
         self.x.quantize();
         let tokens = self.x.tokens();
         self.products.resize(tokens * wanted.iter().map(|[_, count]| *count as usize).sum::<usize>(), 0.0);
-        for (index, rows) in pieces(wanted).into_iter().rev() {
+        for (index, rows) in pieces(wanted, tokens).into_iter().rev() {
             if !begin() {
                 break;
             }

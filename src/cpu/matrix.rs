@@ -211,7 +211,7 @@ mod tests {
 
             let floats: Vec<f32> = (0..tokens * columns).map(|i| (i * 7919 % 2003) as f32 / 1001.0 - 1.0).collect();
             let mut x = Activations::default();
-            x.set(&floats, columns);
+            x.take(floats.clone(), columns);
             x.quantize();
             let mut got = vec![0.0; tokens * rows];
             matrix.multiply(0..rows, &x, &mut Scratch::default(), rows, &mut got);

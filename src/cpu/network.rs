@@ -130,7 +130,7 @@ impl Network {
     ) {
         let c = &self.config;
         norm_rows(&w.hidden, &layer.attention_norm, c.rms_eps, &mut w.normed);
-        w.x.set(&w.normed, c.hidden);
+        w.x.set(w.normed.iter().copied(), c.hidden);
         let tokens = w.x.tokens();
         let of_keys = (&layer.key, &mut w.key[..]);
         let of_values = (&layer.value, &mut w.value[..]);
@@ -146,7 +146,7 @@ impl Network {
             w.attended.truncate(queries * c.heads * c.head_dim);
             w.gate.truncate(queries * c.intermediate);
             w.up.truncate(queries * c.intermediate);
-            w.x.set(&w.normed, c.hidden);
+            w.x.set(w.normed.iter().copied(), c.hidden);
             team.multiply(&mut w.x, &mut w.scratch, [(&layer.query, &mut w.query[..])]).await;
         }
         for (x, bias) in [&mut w.query, &mut w.key, &mut w.value].into_iter().zip(&layer.biases) {
@@ -161,7 +161,7 @@ impl Network {
             kv.store(index, Kind::Values, first + t, value);
         }
         w.attention.run(c, kv, index, first + before, &w.query, &mut w.attended);
-        w.x.set(&w.attended, c.heads * c.head_dim);
+        w.x.set(w.attended.iter().copied(), c.heads * c.head_dim);
         w.normed.resize(w.hidden.len(), 0.0);
         team.multiply(&mut w.x, &mut w.scratch, [(&layer.output, &mut w.normed[..])]).await;
         add(&mut w.hidden, &w.normed);
@@ -171,7 +171,7 @@ impl Network {
     pub async fn logits(&self, hidden: &[f32], w: &mut Workspace, team: &mut Team) -> Vec<f32> {
         let c = &self.config;
         norm_rows(hidden, &self.final_norm, c.rms_eps, &mut w.normed);
-        w.x.set(&w.normed, c.hidden);
+        w.x.set(w.normed.iter().copied(), c.hidden);
         let mut logits = vec![0.0; c.vocab];
         let head = self.head.as_ref().unwrap_or(&self.embedding);
         let began = team.begin(Some(Task::Head));
@@ -184,12 +184,10 @@ impl Network {
 /// `hidden += down · (silu(gate · x) ⊙ up · x)`, x the normed hidden.
 async fn feed_forward(c: &Config, layer: &Layer, w: &mut Workspace, team: &mut Team) {
     norm_rows(&w.hidden, &layer.feed_forward_norm, c.rms_eps, &mut w.normed);
-    w.x.set(&w.normed, c.hidden);
+    w.x.set(w.normed.iter().copied(), c.hidden);
     team.multiply(&mut w.x, &mut w.scratch, [(&layer.gate, &mut w.gate[..]), (&layer.up, &mut w.up[..])]).await;
-    for (gate, up) in w.gate.iter_mut().zip(&w.up) {
-        *gate *= up / (1.0 + exp(-*gate));
-    }
-    w.x.set(&w.gate, c.intermediate);
+    let gated = w.gate.iter().zip(&w.up).map(|(gate, up)| gate * (up / (1.0 + exp(-gate))));
+    w.x.set(gated, c.intermediate);
     team.multiply(&mut w.x, &mut w.scratch, [(&layer.down, &mut w.normed[..])]).await;
     add(&mut w.hidden, &w.normed);
 }

@@ -249,7 +249,7 @@ pub mod tests {
             for tokens in [1, 2, 4, 7, 8, 13] {
                 let floats: Vec<f32> = (0..tokens * columns).map(|i| (i * 7919 % 2003) as f32 / 1001.0 - 1.0).collect();
                 let mut all = Activations::default();
-                all.set(&floats, columns);
+                all.take(floats.clone(), columns);
                 all.quantize();
                 let mut several = Vec::new();
                 if tokens > 1 {
@@ -259,7 +259,7 @@ pub mod tests {
                 }
                 for (token, floats) in floats.chunks_exact(columns).enumerate() {
                     let mut x = Activations::default();
-                    x.set(floats, columns);
+                    x.take(floats.to_vec(), columns);
                     x.quantize();
                     let alone = (products.with_one)(&rows, x.one().expect("a token"));
                     assert_eq!(alone[0], product(&unpacked, &x), "{} of {tokens} tokens", dtype.name());
@@ -299,7 +299,7 @@ pub mod tests {
         block[192..208].fill(0x80); // scales of -128,
         block[208..].copy_from_slice(&[0, 0x3c]); // and one of 1.
         let mut x = Activations::default();
-        x.set(&[1.0; 256], 256);
+        x.take(vec![1.0; 256], 256);
         x.quantize();
         let products = Products::of(DType::Q6_K).expect("a quantised type");
         let [sum, ..] = (products.with_one)([block; ROWS].as_flattened(), x.one().expect("a token"));

@@ -125,7 +125,7 @@ impl Team {
             |matrix: &Matrix| if matrix.number.is_some() { band(matrix.rows(), count) * quarters / 4 } else { 0 };
         let wanted = products.each_ref().map(|(matrix, _)| [matrix.number.unwrap_or(0), share(matrix) as u32]);
         let length = x.tokens() * wanted.iter().map(|[_, share]| *share as usize).sum::<usize>();
-        let pieces = pieces(&wanted);
+        let pieces = pieces(&wanted, x.tokens());
         let mut asked = Vec::new();
         if let Some(helpers) = self.helpers.as_mut().filter(|_| length > 0) {
             asked.extend((0..count).map(|helper| helpers.multiply(helper, &wanted, x.all(), pieces.len())));
@@ -348,7 +348,7 @@ mod tests {
         });
         let floats: Vec<f32> = (0..tokens * columns).map(|i| (i * 7919 % 2003) as f32 / 1001.0 - 1.0).collect();
         let mut x = Activations::default();
-        x.set(&floats, columns);
+        x.take(floats.clone(), columns);
         team.quarters = quarters;
         let [a, b] = &matrices;
         let mut out = [vec![0.0; tokens * a.rows()], vec![0.0; tokens * b.rows()]];
