@@ -161,10 +161,11 @@ impl Team {
         }
         for ((helper, answer), back) in asked.into_iter().enumerate().zip(back) {
             let answer = answer.await.ok().filter(|values| values.len() == length);
-            for (index, rows) in &pieces[back..] {
-                let before: usize = wanted[..*index].iter().map(|[_, share]| *share as usize).sum();
-                let (matrix, out) = &mut products[*index];
-                let (rows, first) = (rows.clone(), first(matrix, helper));
+            for of_one in pieces[back..].chunk_by(|a, b| a.0 == b.0) {
+                let (index, rows) = (of_one[0].0, of_one[0].1.start..of_one[of_one.len() - 1].1.end);
+                let before: usize = wanted[..index].iter().map(|[_, share]| *share as usize).sum();
+                let (matrix, out) = &mut products[index];
+                let first = first(matrix, helper);
                 let to = first + rows.start..first + rows.end;
                 let Some(values) = &answer else {
                     here(matrix, to, out);
