@@ -7,8 +7,8 @@ import { Qwen3Error } from './errors.js';
 const ASKED = 1, ANSWERED = 2, FAILED = 3, RELEASED = 4;
 /** Where in the header, whose first word is the state, the lengths of what is asked and answered stand, and how many pieces nobody has begun. */
 const WANTED = 1, X = 2, PRODUCTS = 3, LEFT = 4;
-/** In words. */
-const HEADER = 5;
+/** In words: as many as leave what follows on an address that a multiple of eight bytes divides, since browsers else copy it byte by byte. */
+const HEADER = 8;
 /** For so long an end looks again and again before it sleeps: being woken takes longer than most waits, and more than this is never wasted. */
 const SPIN_MS = 0.25;
 /** A thread that is silent for so long is gone. */
