@@ -40,6 +40,8 @@ pub struct Team {
     number: u32,
     /// Quarters of its rows that a helper computes now.
     quarters: usize,
+    /// Milliseconds that helpers have been waited for since [`Team::begin`].
+    waited: f64,
     shares: [Share; 3],
 }
 
@@ -101,6 +103,7 @@ impl Team {
 
     /// A task begins; none is one of a size that is seldom. Returns what [`Team::end`] takes.
     pub fn begin(&mut self, task: Option<Task>) -> f64 {
+        self.waited = 0.0;
         self.quarters = task.map_or(4, |task| self.shares[task as usize].choose());
         self.helpers.as_ref().map_or(0.0, |helpers| helpers.now())
     }
@@ -108,7 +111,7 @@ impl Team {
     /// It is done.
     pub fn end(&mut self, task: Option<Task>, began: f64) {
         if let (Some(helpers), Some(task)) = (&self.helpers, task) {
-            self.shares[task as usize].took(self.quarters, helpers.now() - began);
+            self.shares[task as usize].took(self.quarters, helpers.now() - began, self.waited);
         }
     }
 
@@ -159,6 +162,7 @@ impl Team {
                 }
             }
         }
+        let finished = self.helpers.as_ref().map_or(0.0, |helpers| helpers.now());
         for ((helper, answer), back) in asked.into_iter().enumerate().zip(back) {
             let answer = answer.await.ok().filter(|values| values.len() == length);
             for of_one in pieces[back..].chunk_by(|a, b| a.0 == b.0) {
@@ -180,6 +184,7 @@ impl Team {
                 self.helpers = None;
             }
         }
+        self.waited += self.helpers.as_ref().map_or(0.0, |helpers| helpers.now() - finished);
     }
 }
 
@@ -190,51 +195,41 @@ fn band(rows: usize, helpers: usize) -> usize {
 
 /// Steps until another share than the fastest is tried: none of the rows first, then one quarter of them, and so on.
 const TRIAL: usize = 8;
-/// As many, when all of the rows have been fastest again and again.
-const RARE_TRIAL: usize = 64;
 /// Steps that say nothing yet: engines are still being compiled.
 const WARM_UP: usize = 3;
+/// Helpers that are waited for less than this part of a step are given all of their rows, and nothing else is tried.
+const WAITED: f64 = 0.125;
 
 /// How many quarters of their rows helpers should compute: what was fastest lately. All of them are tried in turn, because a little
 /// help can be worse than none and much of it better than either.
+#[derive(Default)]
 struct Share {
     /// Milliseconds a step took with so many quarters, recent ones counting more.
     took: [Option<f64>; 5],
-    trials: usize,
     steps: usize,
-    /// Steps before the next trial, and before the one after it.
-    until: usize,
-    then: usize,
-}
-
-impl Default for Share {
-    fn default() -> Self {
-        Self { took: [None; 5], trials: 0, steps: 0, until: TRIAL, then: TRIAL }
-    }
+    /// Whether helpers that were given all of their rows were worth waiting for.
+    prompt: bool,
 }
 
 impl Share {
     fn choose(&mut self) -> usize {
         self.steps += 1;
-        self.until -= 1;
         let known = (0..5).filter_map(|quarters| Some((quarters, self.took[quarters]?)));
         let fastest = known.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(4, |(quarters, _)| quarters);
-        if fastest < 4 {
-            (self.until, self.then) = (self.until.min(TRIAL), TRIAL);
+        if self.steps.is_multiple_of(TRIAL) && !(fastest == 4 && self.prompt) {
+            return (self.steps / TRIAL - 1) % 5;
         }
-        if self.until > 0 {
-            return fastest;
-        }
-        self.until = self.then;
-        self.then = (2 * self.then).min(RARE_TRIAL);
-        self.trials += 1;
-        (self.trials - 1) % 5
+        fastest
     }
 
-    fn took(&mut self, quarters: usize, ms: f64) {
+    /// A step took so many milliseconds, of which helpers were waited for so many.
+    fn took(&mut self, quarters: usize, ms: f64, waited: f64) {
         if self.steps > WARM_UP {
             let before = self.took[quarters].unwrap_or(ms);
             self.took[quarters] = Some((before + ms) / 2.0);
+        }
+        if quarters == 4 {
+            self.prompt = waited < WAITED * ms;
         }
     }
 }
@@ -391,7 +386,7 @@ mod tests {
     fn settled(share: &mut Share, ms: impl Fn(usize) -> f64) -> usize {
         for _ in 0..80 * TRIAL {
             let quarters = share.choose();
-            share.took(quarters, ms(quarters));
+            share.took(quarters, ms(quarters), ms(quarters));
         }
         let mut chosen: Vec<usize> = (0..TRIAL).map(|_| share.choose()).collect();
         chosen.sort_unstable();
@@ -407,7 +402,7 @@ mod tests {
         for step in 1..=TRIAL + 1 {
             let quarters = share.choose();
             assert_eq!(quarters, if step < TRIAL { 4 } else { 0 }, "one that is busy from the start, step {step}");
-            share.took(quarters, 10.0 + quarters as f64);
+            share.took(quarters, 10.0 + quarters as f64, 10.0);
         }
         let mut share = Share::default();
         assert_eq!(settled(&mut share, |quarters| (quarters as f64 - 2.0).abs()), 2, "something between");
@@ -416,5 +411,15 @@ mod tests {
             4,
             "one that is slow to wake"
         );
+    }
+
+    #[test]
+    fn nothing_is_tried_while_helpers_are_not_waited_for() {
+        let mut share = Share::default();
+        for step in 1..=6 * TRIAL {
+            let quarters = share.choose();
+            assert_eq!(quarters, if step == 6 * TRIAL { 0 } else { 4 }, "step {step}");
+            share.took(quarters, 10.0, if step < 5 * TRIAL { 1.0 } else { 5.0 });
+        }
     }
 }
