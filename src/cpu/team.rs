@@ -115,7 +115,8 @@ impl Team {
         }
     }
 
-    /// `out: [tokens, rows] = x · matrixᵀ` for each of the products; `x` is quantised while helpers do the same.
+    /// `out: [tokens, rows] = x · matrixᵀ` for each of the products: helpers are asked for some rows, the others are computed here,
+    /// then what helpers have not begun, and the rest is waited for.
     pub async fn multiply<const N: usize>(
         &mut self,
         x: &mut Activations,
@@ -126,6 +127,9 @@ impl Team {
         let quarters = self.quarters;
         let share =
             |matrix: &Matrix| if matrix.number.is_some() { band(matrix.rows(), count) * quarters / 4 } else { 0 };
+        // Where the rows begin that a helper is asked for.
+        let first =
+            |matrix: &Matrix, helper: usize| matrix.rows() - helper * band(matrix.rows(), count) - share(matrix);
         let wanted = products.each_ref().map(|(matrix, _)| [matrix.number.unwrap_or(0), share(matrix) as u32]);
         let length = x.tokens() * wanted.iter().map(|[_, share]| *share as usize).sum::<usize>();
         let pieces = pieces(&wanted, x.tokens());
@@ -133,48 +137,47 @@ impl Team {
         if let Some(helpers) = self.helpers.as_mut().filter(|_| length > 0) {
             asked.extend((0..count).map(|helper| helpers.multiply(helper, &wanted, x.all(), pieces.len())));
         }
+
         x.quantize();
         let x = &*x;
-        let mut here = |matrix: &Matrix, wanted: Range<usize>, out: &mut [f32]| {
-            let out = &mut out[wanted.start..];
-            matrix.multiply(wanted, x, scratch, matrix.rows(), out);
+        let mut here = |(matrix, out): &mut (&Matrix, &mut [f32]), rows: Range<usize>| {
+            let out = &mut out[rows.start..];
+            matrix.multiply(rows, x, scratch, matrix.rows(), out);
         };
-        // Where the rows begin that a helper was asked for.
-        let first =
-            |matrix: &Matrix, helper: usize| matrix.rows() - helper * band(matrix.rows(), count) - share(matrix);
-        for (matrix, out) in &mut products {
+        for product in &mut products {
+            let matrix = product.0;
             let mut start = 0;
             for helper in (0..count).rev() {
-                here(matrix, start..first(matrix, helper), out);
+                here(product, start..first(matrix, helper));
                 start = first(matrix, helper) + share(matrix);
             }
-            here(matrix, start..matrix.rows(), out);
+            here(product, start..matrix.rows());
         }
+
         let mut back = vec![0; asked.len()];
         if let Some(helpers) = &mut self.helpers {
             for (helper, back) in back.iter_mut().enumerate() {
                 while *back < pieces.len() && helpers.take_back(helper) {
                     let (index, rows) = &pieces[*back];
-                    let (matrix, out) = &mut products[*index];
-                    let first = first(matrix, helper);
-                    here(matrix, first + rows.start..first + rows.end, out);
+                    let first = first(products[*index].0, helper);
+                    here(&mut products[*index], first + rows.start..first + rows.end);
                     *back += 1;
                 }
             }
         }
+
         let finished = self.helpers.as_ref().map_or(0.0, |helpers| helpers.now());
         for ((helper, answer), back) in asked.into_iter().enumerate().zip(back) {
             let answer = answer.await.ok().filter(|values| values.len() == length);
             for of_one in pieces[back..].chunk_by(|a, b| a.0 == b.0) {
                 let (index, rows) = (of_one[0].0, of_one[0].1.start..of_one[of_one.len() - 1].1.end);
-                let before: usize = wanted[..index].iter().map(|[_, share]| *share as usize).sum();
                 let (matrix, out) = &mut products[index];
-                let first = first(matrix, helper);
-                let to = first + rows.start..first + rows.end;
+                let to = first(matrix, helper) + rows.start..first(matrix, helper) + rows.end;
                 let Some(values) = &answer else {
-                    here(matrix, to, out);
+                    here(&mut products[index], to);
                     continue;
                 };
+                let before: usize = wanted[..index].iter().map(|[_, share]| *share as usize).sum();
                 let values = values[x.tokens() * before..].chunks_exact(share(matrix));
                 for (out, values) in out.chunks_exact_mut(matrix.rows()).zip(values) {
                     out[to.clone()].copy_from_slice(&values[rows.clone()]);
