@@ -79,6 +79,19 @@ pub struct Workspace {
     scratch: Scratch,
 }
 
+impl Workspace {
+    /// Lets go of all tokens but the last.
+    fn keep_last(&mut self, c: &Config) {
+        for rows in [&mut self.hidden, &mut self.normed] {
+            rows.drain(..rows.len() - c.hidden);
+        }
+        self.query.truncate(c.heads * c.head_dim);
+        self.attended.truncate(c.heads * c.head_dim);
+        self.gate.truncate(c.intermediate);
+        self.up.truncate(c.intermediate);
+    }
+}
+
 impl Network {
     /// Takes `tokens` in at positions `first..` and returns the last one's hidden state, `[hidden]`; there is at least one.
     pub async fn forward(
@@ -140,12 +153,7 @@ impl Network {
             team.multiply(&mut w.x, &mut w.scratch, [(&layer.query, &mut w.query[..]), of_keys, of_values]).await;
         } else {
             team.multiply(&mut w.x, &mut w.scratch, [of_keys, of_values]).await;
-            w.hidden.drain(..(tokens - queries) * c.hidden);
-            w.normed.drain(..(tokens - queries) * c.hidden);
-            w.query.truncate(queries * c.heads * c.head_dim);
-            w.attended.truncate(queries * c.heads * c.head_dim);
-            w.gate.truncate(queries * c.intermediate);
-            w.up.truncate(queries * c.intermediate);
+            w.keep_last(c);
             w.x.set(w.normed.iter().copied(), c.hidden);
             team.multiply(&mut w.x, &mut w.scratch, [(&layer.query, &mut w.query[..])]).await;
         }
