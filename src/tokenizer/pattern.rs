@@ -308,7 +308,7 @@ impl Parser<'_> {
             Some(_) => Greed::Possessive,
             None => Greed::Greedy,
         };
-        let copies = most.unwrap_or(least + 1);
+        let copies = most.unwrap_or(least.saturating_add(1));
         if copies < least || (atom.len() + 2).saturating_mul(copies) > MAX_STEPS {
             return Err(self.refuse("so many repetitions"));
         }
@@ -497,6 +497,8 @@ mod tests {
             "a{x}",
             "a{2,1}",
             "a{5000}",
+            "a{18446744073709551615,3}",
+            "a{4294967295,}",
             "(?:a{100}){100}",
             r"\p{Han}",
             r"\p{",
