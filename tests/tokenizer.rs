@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use qwen3_web::error::ErrorKind;
 use qwen3_web::tokenizer::{Decoder, GgufVocabulary, Segment, Tokenizer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const CORPUS: &str = include_str!("fixtures/tokenizer-corpus.json");
 
@@ -329,6 +329,28 @@ fn very_long_runs_are_not_cut_short() {
         let ids = FROM_JSON.encode_text(&text).unwrap();
         assert_eq!(FROM_JSON.decode(&ids), text);
     }
+}
+
+#[test]
+fn steps_before_bpe_that_make_a_text_ever_longer_are_refused() {
+    let replace = |from: &str, to: &str| json!({ "type": "Replace", "pattern": { "String": from }, "content": to });
+    let steps = |normalizers: Vec<Value>, bytes: usize| {
+        json!({
+            "normalizer": { "type": "Sequence", "normalizers": normalizers },
+            "pre_tokenizer": { "type": "Sequence", "pretokenizers": vec![json!({ "type": "ByteLevel" }); bytes] },
+            "model": { "type": "BPE", "vocab": { "a": 0 }, "merges": [] },
+        })
+    };
+    let load = |file: Value| Tokenizer::from_json(file.to_string().as_bytes()).map(|_| ()).map_err(|error| error.kind);
+    for file in [
+        steps(vec![replace("a", "aa"); 30], 0),
+        steps(vec![replace("a", &"a".repeat(65))], 0),
+        steps(vec![replace("", "a")], 0),
+        steps(Vec::new(), 30),
+    ] {
+        assert_eq!(load(file.clone()), Err(ErrorKind::UnsupportedModel), "{file}");
+    }
+    assert_eq!(load(steps(vec![json!({ "type": "NFC" }), replace(" ", "▁"), replace("▁", " ")], 1)), Ok(()));
 }
 
 #[test]

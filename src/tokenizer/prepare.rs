@@ -13,6 +13,9 @@ const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}
 /// How many steps a file may ask for.
 const MAX_STEPS: usize = 64;
 
+/// How many times as long a text may become by all of them: those that make a few bytes of one, one after the other, would fill any memory.
+const MAX_GROWTH: usize = 64;
+
 /// A change of a whole text.
 enum Normalizer {
     Nfc,
@@ -61,6 +64,13 @@ impl Preparation {
         if preparation.normalizers.len() + preparation.pre_tokenizers.len() > MAX_STEPS {
             return Err(Error::unsupported(format!("expected a tokenizer of at most {MAX_STEPS} steps before BPE")));
         }
+        let normalizers = preparation.normalizers.iter().map(Normalizer::growth);
+        let growth = normalizers.chain(preparation.pre_tokenizers.iter().map(PreTokenizer::growth));
+        if growth.fold(1, usize::saturating_mul) > MAX_GROWTH {
+            return Err(Error::unsupported(format!(
+                "expected a tokenizer whose steps before BPE make a text at most {MAX_GROWTH} times as long"
+            )));
+        }
         Ok(preparation)
     }
 
@@ -70,7 +80,13 @@ impl Preparation {
             None if json.is_null() => return Ok(()),
             Some("Sequence") => return each(json, "normalizers", |json| self.add_normalizer(json)),
             Some("NFC") => Normalizer::Nfc,
-            Some("Replace") => Normalizer::Replace(text(&json["pattern"]["String"])?, text(&json["content"])?),
+            Some("Replace") => {
+                let (from, to) = (text(&json["pattern"]["String"])?, text(&json["content"])?);
+                if from.is_empty() {
+                    return Err(unknown("normalizer", json));
+                }
+                Normalizer::Replace(from, to)
+            }
             Some("Prepend") => Normalizer::Prepend(text(&json["prepend"])?),
             _ => return Err(unknown("normalizer", json)),
         };
@@ -151,7 +167,28 @@ impl Preparation {
     }
 }
 
+impl Normalizer {
+    /// How many times as many bytes it makes of a text, at most and but for a prefix, which the file is as long as.
+    fn growth(&self) -> usize {
+        match self {
+            // Unicode's own bound for UTF-8 (UAX #15).
+            Self::Nfc => 3,
+            Self::Replace(from, to) => to.len().div_ceil(from.len()).max(1),
+            Self::Prepend(_) => 1,
+        }
+    }
+}
+
 impl PreTokenizer {
+    /// How many times as many bytes it makes of a piece, at most and but for a mark before it.
+    fn growth(&self) -> usize {
+        match self {
+            Self::Spaces { mark, .. } => mark.len_utf8(),
+            Self::Bytes => 2,
+            Self::Split { .. } | Self::SpaceBefore => 1,
+        }
+    }
+
     fn apply(&self, piece: String, first: bool, pieces: &mut Vec<String>) -> Result<()> {
         match self {
             Self::Split { pattern, only } => {
