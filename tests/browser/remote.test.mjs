@@ -125,11 +125,12 @@ test('llama.cpp: options, abort, a thinking cut short, a budget, log probabiliti
 });
 
 test('llama.cpp: a run with tools', async () => {
-  const { events, result } = await page.evaluate(() => {
+  const { events, result, error } = await page.evaluate(() => {
     const model = qwen3.connect({ baseURL: '/weather/v1', model: 'served' });
     const parameters = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] };
     return collect(model.run([{ role: 'user', content: 'What is the weather?' }], { tools: [{ name: 'weather', parameters, execute: ({ city }) => `${city}: ①` }], temperature: 0 }));
   });
+  assert.equal(error, undefined);
   assert.deepEqual(events.filter(({ type }) => type === 'toolCall').map(({ name, arguments: args }) => [name, args]), [['weather', { city: 'Paris' }], ['weather', { city: 'Rome' }]]);
   assert.deepEqual(result.messages.filter(({ role }) => role === 'tool').map(({ content }) => content), ['Paris: ①', 'Rome: ①']);
   assert.equal(result.content, 'Sunny in both');
