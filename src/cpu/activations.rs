@@ -3,8 +3,8 @@
 use super::floats::ROUND;
 use super::quant::BLOCK;
 use super::vector::{
-    add_f32, add_i32, and, dot_i16, f32s, lay_side_by_side, load_f32, load_i16, max_i32, mul_f32, narrow_i32,
-    splat_f32, splat_i16, splat_i32, store_i16,
+    add_f32, add_i32, and, dot_i16, f32s, lay_side_by_side, load_block, load_f32, load_i16, max_i32, mul_f32,
+    narrow_i32, splat_f32, splat_i16, splat_i32, store_i16,
 };
 
 /// The largest magnitude of an integer: 15 bits, so that products of a block fit into an i32 (`products`).
@@ -93,11 +93,7 @@ impl Tokens {
                     let scale = quantize_together(&row.as_chunks::<BLOCK>().0[b], &mut values[r]);
                     (scales[half][r], sums[half][r]) = (scale, total(&values[r]) * scale);
                 }
-                let rows = values.each_ref().map(|values| {
-                    let (values, _) = values.as_chunks::<8>();
-                    [load_i16(&values[0]), load_i16(&values[1]), load_i16(&values[2]), load_i16(&values[3])]
-                });
-                lay_side_by_side(rows, |pair, rows| store_i16(&mut to[pair][half], rows));
+                lay_side_by_side(values.each_ref().map(load_block), |pair, rows| store_i16(&mut to[pair][half], rows));
             }
         }
     }

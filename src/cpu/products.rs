@@ -8,8 +8,8 @@
 use super::activations::{Eight, Row, Tokens};
 use super::quant::{BLOCK, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0, Quantised};
 use super::vector::{
-    V, add_f32, add_i32, dot_i16, f32s, i32_to_f32, lay_side_by_side, load_f32, load_i16, mul_f32, splat_f32,
-    splat_i32, splat_pair, store_i16, sums_i32, transpose_32,
+    V, add_f32, add_i32, dot_i16, f32s, i32_to_f32, lay_side_by_side, load_block, load_f32, load_i16, mul_f32,
+    splat_f32, splat_i32, splat_pair, store_i16, sums_i32, transpose_32,
 };
 use crate::formats::DType;
 
@@ -81,8 +81,7 @@ fn with_block<T: Quantised<N>, const N: usize, const I: usize>(
     total: f32,
     sum: V,
 ) -> V {
-    let (x, _) = x.as_chunks::<8>();
-    let x = [load_i16(&x[0]), load_i16(&x[1]), load_i16(&x[2]), load_i16(&x[3])];
+    let x = load_block(x);
     // Written out, because a loop over rows would keep them in memory.
     let row = |row: &[u8; N]| {
         let [a, b, c, d] = T::values::<I>(row);

@@ -25,6 +25,13 @@ pub fn transpose_32([a, b, c, d]: [V; 4]) -> [V; 4] {
     [zip_low_64(ab, cd), zip_high_64(ab, cd), zip_low_64(ab_high, cd_high), zip_high_64(ab_high, cd_high)]
 }
 
+/// 32 integers in four vectors.
+#[inline(always)]
+pub fn load_block(x: &[i16; 32]) -> [V; 4] {
+    let (x, _) = x.as_chunks::<8>();
+    [load_i16(&x[0]), load_i16(&x[1]), load_i16(&x[2]), load_i16(&x[3])]
+}
+
 /// Four rows of 32 integers, each in four vectors, with the rows side by side: `store` is given every pair of all rows, `[4 rows][2]`.
 #[inline(always)]
 pub fn lay_side_by_side([a, b, c, d]: [[V; 4]; 4], mut store: impl FnMut(usize, V)) {
