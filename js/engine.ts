@@ -1,8 +1,7 @@
-// The wasm engine as its glue code exports it; two files, one for WebGPU and one for the CPU, which also has a helper's side.
+// The wasm engine as its glue code exports it; three files, one for WebGPU, one for the CPU and one for several threads of it.
 
-import type { Helpers } from './helpers.js';
 import type { PlainChatOptions } from './protocol.js';
-import type { Question } from './shared-channel.js';
+import type { Shared, Threads } from './threads.js';
 import type { Message, ReplyEvent, SavedReply } from './types.js';
 
 /** How a model's bytes are to be taken. */
@@ -99,24 +98,12 @@ export interface ChatTemplate {
   free(): void;
 }
 
-/** Holds rows of the matrices of another thread's engine and multiplies them. */
-export interface Helper {
-  /** More bytes of rows of the matrix `number`, in all `rows · columns` elements. */
-  take(number: number, dtype: string, rows: number, columns: number, bytes: Uint8Array): void;
-  /** Answers with the products of `x`, `[tokens, columns]`, and the last rows of the matrices that `wanted` lists as number and count. */
-  multiply(wanted: Uint32Array, x: Float32Array, question: Question): void;
-}
-
 interface Module {
-  default(init: { module_or_path: URL }): Promise<unknown>;
+  default(init: { module_or_path: URL | WebAssembly.Module; memory?: WebAssembly.Memory }): Promise<unknown>;
 }
 
 interface EngineModule extends Module {
-  Loader: { open(options: LoaderOptions, helpers?: Helpers): Promise<Loader> };
-}
-
-interface CpuModule extends EngineModule {
-  Helper: new () => Helper;
+  Loader: { open(options: LoaderOptions, threads?: Threads): Promise<Loader> };
 }
 
 /**
@@ -128,8 +115,31 @@ export function importGpuEngine(): Promise<EngineModule> {
 }
 
 /** Likewise, for the CPU. */
-export function importCpuEngine(): Promise<CpuModule> {
-  return instantiate<CpuModule>(new URL('./engine-cpu.js', import.meta.url), new URL('./engine-cpu.wasm', import.meta.url));
+export function importCpuEngine(): Promise<EngineModule> {
+  return instantiate<EngineModule>(new URL('./engine-cpu.js', import.meta.url), new URL('./engine-cpu.wasm', import.meta.url));
+}
+
+/** Likewise, for several threads of the CPU: with what they share. */
+export async function importThreadedEngine(): Promise<EngineModule & Shared> {
+  const response = await fetch(new URL('./engine-cpu-threads.wasm', import.meta.url));
+  if (!response.ok) throw new Error(`${response.url} was answered with status ${response.status}`);
+  const module = await WebAssembly.compile(await response.arrayBuffer());
+  const memory = sharedMemory();
+  const glue = new URL('./engine-cpu-threads.js', import.meta.url);
+  const engine: EngineModule = await import(/* webpackIgnore: true */ /* @vite-ignore */ glue.href);
+  const exports = await engine.default({ module_or_path: module, memory });
+  return { ...engine, module, memory, exports: exports as Shared['exports'] };
+}
+
+/** Memory that may grow as far as the browser will let it: some refuse to set aside all that WebAssembly can address. */
+function sharedMemory(): WebAssembly.Memory {
+  for (let maximum = 65_536; ; maximum /= 2) {
+    try {
+      return new WebAssembly.Memory({ initial: 64, maximum, shared: true });
+    } catch (error) {
+      if (maximum <= 4_096) throw error;
+    }
+  }
 }
 
 interface GrammarModule extends Module {

@@ -3,9 +3,8 @@
 import { allowSubgroups, findAdapter } from './device.js';
 import { blobFetcher } from './download/blobs.js';
 import { FileChanged, ownFetch, type Fetcher } from './download/response.js';
-import { importCpuEngine, importGpuEngine, importGrammars, importJinja, type Engine, type Grammars, type Loader, type LoaderOptions } from './engine.js';
+import { importCpuEngine, importGpuEngine, importGrammars, importJinja, importThreadedEngine, type Engine, type Grammars, type Loader, type LoaderOptions } from './engine.js';
 import { aborted, asQwen3Error, Qwen3Error, toPlain } from './errors.js';
-import { help, Helpers, threadsFor } from './helpers.js';
 import { KernelChoice } from './kernel-choice.js';
 import { Meter } from './progress.js';
 import { Channel, NOTHING, type Handlers, type HostCalls, type HostNotice, type PageCalls, type PageNotice, type PlainChatOptions, type PlainLoadOptions, type PlainSource, type Port } from './protocol.js';
@@ -13,10 +12,11 @@ import { Queue } from './queue.js';
 import { indexedDbStore } from './store/indexeddb.js';
 import { readHashed } from './store/reader.js';
 import type { Store } from './store/store.js';
+import { canShare, Threads, threadsFor, work } from './threads.js';
 import type { Device, ModelInfo, Verification } from './types.js';
 import { openStored, openWeights, type Context, type Weights } from './weights.js';
 
-/** Serves one model on a port. `startThread` starts another thread that does, which reads what is stored or helps with products. */
+/** Serves one model on a port. `startThread` starts another thread that does, which reads what is stored or computes beside it. */
 export function serve(port: Port, startThread?: () => Worker): void {
   new Host(port, typeof Worker === 'undefined' ? undefined : startThread);
 }
@@ -47,7 +47,6 @@ class Host {
   readonly #replies = new Queue();
   readonly #states = new Map<number, ReplyState>();
   #engine: Engine | undefined;
-  #helpers: Helpers | undefined;
   /** There once a reply has needed them. */
   #grammars: Grammars | undefined;
   /** What the engine was loaded from; nobody deletes it meanwhile. */
@@ -81,7 +80,7 @@ class Host {
     };
     this.#page = new Channel(port, handlers, (notice) => {
       if (notice.type === 'cancelLoad') return this.#loading.abort();
-      if (notice.type === 'help') return help(notice.port);
+      if (notice.type === 'work') return work(notice.port);
       const state = this.#states.get(notice.reply);
       if (state !== undefined) state[notice.type === 'abort' ? 'abort' : 'skip'] = true;
     });
@@ -90,14 +89,9 @@ class Host {
   async #load(source: PlainSource, options: PlainLoadOptions): Promise<ModelInfo> {
     const context = await this.#context(options);
     return this.#takeIn(source, context, async (weights) => {
-      try {
-        const info = await this.#loadEngine(source, options, weights, context);
-        this.#weights = weights;
-        return info;
-      } catch (error) {
-        this.#helpers?.end();
-        throw error;
-      }
+      const info = await this.#loadEngine(source, options, weights, context);
+      this.#weights = weights;
+      return info;
     });
   }
 
@@ -159,8 +153,8 @@ class Host {
     const { format, configJson, tokenizerJson, tokenizerConfigJson, chatTemplate } = weights;
     const log = (message: string, data: object): void => this.#page.notify({ type: 'log', level: 'warn', message, data });
     const bytes = weights.files.reduce((sum, file) => sum + (file.sizeBytes() ?? 0), 0);
-    const startHelpers = (): Helpers | undefined => this.#startHelpers(options.threads ?? threadsFor(bytes), log);
-    const { loader, device, adapter } = await openLoader(options.device, log, startHelpers, {
+    const openOnCpu = (plain: LoaderOptions): Promise<Loader> => this.#openOnCpu(options.threads ?? threadsFor(bytes), log, plain);
+    const { loader, device, adapter } = await openLoader(options.device, log, openOnCpu, {
       format, configJson, tokenizerJson, tokenizerConfigJson, chatTemplate,
       insist: options.device === 'webgpu',
       ...(options.kernels === undefined ? {} : { kernels: options.kernels }),
@@ -203,17 +197,23 @@ class Host {
     return { ...info, name: source.kind === 'files' || source.kind === 'folder' ? source.name : info.name ?? source.name, device, ...(adapter === undefined ? {} : { adapter }) };
   }
 
-  /** So many threads less this one. */
-  #startHelpers(threads: number, log: (message: string, data: object) => void): Helpers | undefined {
+  /** The loader of an engine on so many threads, or on this one alone where there can be no others. */
+  async #openOnCpu(threads: number, log: (message: string, data: object) => void, options: LoaderOptions): Promise<Loader> {
     const startThread = this.#startThread;
-    if (startThread === undefined || threads < 2) return undefined;
+    const shared = startThread !== undefined && threads > 1 && canShare() ? await importThreadedEngine().catch((error: unknown) => {
+      log('the engine goes on with one thread', toPlain(error));
+    }) : undefined;
+    if (startThread === undefined || shared === undefined) {
+      const { Loader } = await importCpuEngine();
+      return Loader.open(options);
+    }
     const start = (port: MessagePort): Worker => {
       const thread = startThread();
       const channel: Channel<Record<never, never>, Record<never, never>, never, PageNotice> = new Channel(thread, {}, () => undefined);
-      channel.notify({ type: 'help', port }, [port]);
+      channel.notify({ type: 'work', port }, [port]);
       return thread;
     };
-    return this.#helpers = new Helpers(threads - 1, start, log);
+    return shared.Loader.open(options, new Threads(threads, shared, start, log));
   }
 
   async #openStore(cache: PlainLoadOptions['cache']): Promise<Store | undefined> {
@@ -309,7 +309,6 @@ class Host {
     return this.#replies.runAlone(() => this.#calls.run(async () => {
       this.#engine?.free();
       this.#grammars?.free();
-      this.#helpers?.end();
       this.#engine = undefined;
       this.#grammars = undefined;
       await this.#weights?.release();
@@ -330,7 +329,9 @@ function nextTask(): Promise<void> {
 }
 
 /** The engine's loader on the device that was asked for, or on the best one there is. */
-async function openLoader(wanted: 'auto' | Device, log: (message: string, data: object) => void, startHelpers: () => Helpers | undefined, options: LoaderOptions): Promise<{ loader: Loader; device: Device; adapter?: string }> {
+async function openLoader(
+  wanted: 'auto' | Device, log: (message: string, data: object) => void, openOnCpu: (options: LoaderOptions) => Promise<Loader>, options: LoaderOptions,
+): Promise<{ loader: Loader; device: Device; adapter?: string }> {
   if (wanted !== 'cpu') {
     const adapter = await findAdapter();
     if (adapter === undefined && wanted === 'webgpu') {
@@ -354,8 +355,7 @@ async function openLoader(wanted: 'auto' | Device, log: (message: string, data: 
       }
     }
   }
-  const { Loader } = await importCpuEngine();
-  return { loader: await Loader.open(options, startHelpers()), device: 'cpu' };
+  return { loader: await openOnCpu(options), device: 'cpu' };
 }
 
 /** A part of the package that comes when it is needed. */

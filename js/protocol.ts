@@ -89,8 +89,8 @@ export interface PageCalls {
 export type PageNotice =
   | { type: 'cancelLoad' }
   | { type: 'abort'; reply: number }
-  /** To another such thread, from the engine's: help it with products. */
-  | { type: 'help'; port: MessagePort }
+  /** To another such thread, from the engine's: compute beside it. */
+  | { type: 'work'; port: MessagePort }
   | { type: 'skipThinking'; reply: number };
 
 /** A set of calls. */

@@ -56,9 +56,8 @@ export interface LoadOptions {
    */
   gpuTimestamps?: boolean;
   /**
-   * Threads that compute on the CPU, 1 to 16. Each besides the first holds its part of the weights a second time. Default: as
-   * many as the processor has, at most 4, as long as that is no more than 512 MiB; one for models of less than 64 MiB. No effect
-   * on replies, with `worker: false`, or on WebGPU.
+   * Threads that compute on the CPU, 1 to 16. More than one need a page that is cross-origin isolated. Default: as many as the
+   * processor has, at most 4; one for models of less than 64 MiB. No effect on replies, with `worker: false`, or on WebGPU.
    */
   threads?: number;
   onProgress?: (progress: Progress) => void;

@@ -12,6 +12,7 @@ const TOLERANCE = 1.05;
 const PARTS = {
   webgpu: ['index.js', 'worker.js', 'engine-gpu.js', 'engine-gpu.wasm'],
   cpu: ['index.js', 'worker.js', 'engine-cpu.js', 'engine-cpu.wasm'],
+  'cpu, threads': ['index.js', 'worker.js', 'engine-cpu-threads.js', 'engine-cpu-threads.wasm'],
   grammars: ['grammar.js', 'grammar.wasm'],
   jinja: ['jinja.js', 'jinja.wasm'],
 };

@@ -105,16 +105,6 @@ impl Activations {
         self.columns = columns;
         self.floats.clear();
         self.floats.extend(floats);
-    }
-
-    /// The same, without a copy.
-    pub fn take(&mut self, floats: Vec<f32>, columns: usize) {
-        (self.columns, self.floats) = (columns, floats);
-    }
-
-    /// Makes integers of what was last taken in.
-    pub fn quantize(&mut self) {
-        let columns = self.columns;
         if self.tokens() == 1 {
             return self.row.set(&self.floats);
         }
@@ -129,9 +119,9 @@ impl Activations {
         self.floats.len() / self.columns
     }
 
-    /// `[tokens, columns]` in f32.
-    pub fn all(&self) -> &[f32] {
-        &self.floats
+    /// Elements of a row.
+    pub fn columns(&self) -> usize {
+        self.columns
     }
 
     /// `[columns]` in f32.

@@ -5,15 +5,22 @@
 //! however the prompt is cut into chunks, and whichever queries are computed with it.
 
 use core::array::from_fn;
+use std::cell::Cell;
 
 use super::activations::{quantize, quantize_together};
 use super::floats::{add_scaled, dot_f32, exp_of_all};
 use super::kv_cache::{Half, Kind, KvCache, SLAB};
 use super::quant::BLOCK;
+use super::team::{Outputs, Team};
 use super::vector::{
     V, add_f32, add_i32, dot_i16, i32_to_f32, load_f32, load_i16, mul_f32, splat_f32, splat_i32, splat_pair, store_f32,
 };
 use crate::model::Config;
+
+/// Queries that are computed together, at most.
+const TOGETHER: usize = 4;
+/// Queries of one kv head that are a piece of work, at most.
+const PIECE: usize = 32;
 
 /// Buffers, reused by all layers.
 #[derive(Default)]
@@ -22,8 +29,23 @@ pub struct Attention {
     queries: Vec<i16>,
     /// `[tokens, heads, head_dim / 32]`, with the `1 / √head_dim`.
     scales: Vec<f32>,
+}
+
+/// A thread's buffers.
+#[derive(Default)]
+pub struct Attending {
     /// `[queries that are computed together, slabs · SLAB]`
     scores: Vec<f32>,
+    /// `[queries that are computed together, head_dim]`
+    sums: Vec<f32>,
+}
+
+impl Attending {
+    /// Makes room for queries that see so many slabs.
+    fn fit(&mut self, slabs: usize, head_dim: usize) {
+        self.scores.reserve((TOGETHER * slabs * SLAB).saturating_sub(self.scores.len()));
+        self.sums.reserve((TOGETHER * head_dim).saturating_sub(self.sums.len()));
+    }
 }
 
 /// The queries of all heads that share a kv head, and what they see: query `i` is token `i / group`'s.
@@ -49,39 +71,54 @@ struct Queries<'a> {
 impl Attention {
     /// `out: [tokens, heads, head_dim]` for `queries` of the same shape at positions `first..`, whose own keys and
     /// values are cached already.
-    pub fn run(&mut self, c: &Config, kv: &KvCache, layer: usize, first: usize, queries: &[f32], out: &mut [f32]) {
+    pub fn run(
+        &mut self,
+        c: &Config,
+        (kv, layer): (&KvCache, usize),
+        first: usize,
+        queries: &[f32],
+        out: &mut [f32],
+        team: &mut Team,
+    ) {
         let (d, group) = (c.head_dim, c.heads / c.kv_heads);
         self.queries.resize(queries.len(), 0);
         self.scales.resize(queries.len() / BLOCK, 0.0);
         quantize(queries, &mut self.queries, &mut self.scales);
         let scale = 1.0 / (d as f32).sqrt();
         self.scales.iter_mut().for_each(|s| *s *= scale);
-        out.fill(0.0);
-        for kv_head in 0..c.kv_heads {
-            let all = Queries {
-                kv,
-                layer,
-                kv_head,
-                head_dim: d,
-                width: c.heads * d,
-                group,
-                first,
-                window: c.window(layer).unwrap_or(usize::MAX),
-                scale,
-                floats: queries,
-                values: &self.queries,
-                scales: &self.scales,
-            };
-            let count = queries.len() / d / c.kv_heads;
-            let mut query = 0;
-            while query < count {
-                query += match count - query {
-                    1 => all.attend::<1>(query, &mut self.scores, out),
-                    2 | 3 => all.attend::<2>(query, &mut self.scores, out),
-                    _ => all.attend::<4>(query, &mut self.scores, out),
+        let of_head = |kv_head| Queries {
+            kv,
+            layer,
+            kv_head,
+            head_dim: d,
+            width: c.heads * d,
+            group,
+            first,
+            window: c.window(layer).unwrap_or(usize::MAX),
+            scale,
+            floats: queries,
+            values: &self.queries,
+            scales: &self.scales,
+        };
+        let count = queries.len() / d / c.kv_heads;
+        let (parts, slabs) = (count.div_ceil(PIECE), (first + count / group).div_ceil(SLAB));
+        let out = Outputs::of(out);
+        team.share(
+            c.kv_heads * parts,
+            |scratch| scratch.attending.fit(slabs, d),
+            |scratch, piece| {
+                let queries = of_head(piece / parts);
+                let mut query = piece % parts * PIECE;
+                let end = count.min(query + PIECE);
+                while query < end {
+                    query += match end - query {
+                        1 => queries.attend::<1>(query, &mut scratch.attending, out.cells()),
+                        2 | 3 => queries.attend::<2>(query, &mut scratch.attending, out.cells()),
+                        _ => queries.attend::<TOGETHER>(query, &mut scratch.attending, out.cells()),
+                    }
                 }
-            }
-        }
+            },
+        );
     }
 }
 
@@ -92,11 +129,14 @@ impl Queries<'_> {
     }
 
     /// The `Q` queries from `query` on; returns `Q`.
-    fn attend<const Q: usize>(&self, query: usize, scores: &mut Vec<f32>, out: &mut [f32]) -> usize {
+    fn attend<const Q: usize>(&self, query: usize, scratch: &mut Attending, out: &[Cell<f32>]) -> usize {
         let ends: [usize; Q] = from_fn(|q| self.first + (query + q) / self.group + 1);
         let slabs = ends[0].saturating_sub(self.window) / SLAB..ends[Q - 1].div_ceil(SLAB);
         let (origin, row) = (slabs.start * SLAB, slabs.len() * SLAB);
+        let Attending { scores, sums } = scratch;
         scores.resize(Q * row, 0.0);
+        sums.clear();
+        sums.resize(Q * self.head_dim, 0.0);
         // Of a slab, those that any of the queries sees; what one of them does not see has the probability 0.
         let positions = |slab: usize| SLAB.min(ends[Q - 1] - slab * SLAB);
         for slab in slabs.clone() {
@@ -122,14 +162,13 @@ impl Queries<'_> {
         for slab in slabs {
             let probabilities: [&[f32]; Q] = from_fn(|q| &scores[q * row + slab * SLAB - origin..][..positions(slab)]);
             match self.kv.half_of(self.layer, Kind::Values, slab) {
-                Half::Float32(values) => self.add_floats(query, probabilities, values, out),
-                Half::Int16 { values, scales } => {
-                    self.add_values(query, probabilities, values, scales, out);
-                }
+                Half::Float32(values) => self.add_floats(probabilities, values, sums),
+                Half::Int16 { values, scales } => self.add_values(probabilities, values, scales, sums),
             }
         }
-        for (q, inverse) in inverse_sums.into_iter().enumerate() {
-            out[self.place(query + q)..][..self.head_dim].iter_mut().for_each(|y| *y *= inverse);
+        for (q, (sums, inverse)) in sums.chunks_exact(self.head_dim).zip(inverse_sums).enumerate() {
+            let out = &out[self.place(query + q)..];
+            out.iter().zip(sums).for_each(|(out, sum)| out.set(sum * inverse));
         }
         Q
     }
@@ -152,11 +191,10 @@ impl Queries<'_> {
         }
     }
 
-    /// `out += probabilities · values` for the first positions of a slab.
-    fn add_floats<const Q: usize>(&self, query: usize, probabilities: [&[f32]; Q], values: &[f32], out: &mut [f32]) {
+    /// `sums: [Q, head_dim] += probabilities · values` for the first positions of a slab.
+    fn add_floats<const Q: usize>(&self, probabilities: [&[f32]; Q], values: &[f32], sums: &mut [f32]) {
         let (d, width) = (self.head_dim, values.len() / SLAB);
-        for (q, probabilities) in probabilities.into_iter().enumerate() {
-            let y = &mut out[self.place(query + q)..][..d];
+        for (y, probabilities) in sums.chunks_exact_mut(d).zip(probabilities) {
             for (probability, values) in probabilities.iter().zip(values.chunks_exact(width)) {
                 add_scaled(y, *probability, &values[self.kv_head * d..][..d]);
             }
@@ -206,11 +244,10 @@ impl Queries<'_> {
     /// The same as [`Queries::add_floats`].
     fn add_values<const Q: usize>(
         &self,
-        query: usize,
         probabilities: [&[f32]; Q],
         values: &[[i16; 8]],
         scales: &[f32],
-        out: &mut [f32],
+        sums: &mut [f32],
     ) {
         let d = self.head_dim;
         // A value's scale goes into its probability, so that one scale is left for the slab.
@@ -229,7 +266,7 @@ impl Queries<'_> {
             let pairs = values.chunks_exact(d / 4).map(|pair| [&pair[2 * eight], &pair[2 * eight + 1]]);
             let products = products(weights, pairs);
             for (q, products) in products.into_iter().enumerate() {
-                let (y, _) = out[self.place(query + q) + eight * 8..][..8].as_chunks_mut::<4>();
+                let (y, _) = sums[q * d + eight * 8..][..8].as_chunks_mut::<4>();
                 for (y, product) in y.iter_mut().zip(products) {
                     store_f32(y, add_f32(load_f32(y), mul_f32(product, slab_scales[q])));
                 }

@@ -1,10 +1,12 @@
 //! A weight matrix in the file's own blocks, its rows in f32, and its product with activations.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use super::activations::Activations;
 use super::floats::dot_f32;
 use super::products::{Products, ROWS, Unpacked};
+use super::quant::BLOCK;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::quant::dequantize;
 use crate::formats::{DType, TensorInfo};
@@ -20,15 +22,21 @@ pub struct Matrix {
     bytes: Vec<u8>,
     /// None for float types.
     products: Option<Products>,
-    /// The number by which helpers know it.
-    pub number: Option<u32>,
 }
 
 /// Rows being unpacked; reused by all products.
 #[derive(Default)]
-pub struct Scratch {
+pub struct Unpacking {
     unpacked: Unpacked,
     floats: Vec<f32>,
+}
+
+impl Unpacking {
+    /// Makes room for rows of so many columns, so that products allocate nothing.
+    pub fn fit(&mut self, columns: usize) {
+        self.unpacked.reserve(columns / BLOCK);
+        self.floats.reserve(columns.saturating_sub(self.floats.len()));
+    }
 }
 
 impl Matrix {
@@ -42,7 +50,6 @@ impl Matrix {
             filled: 0,
             bytes: Vec::new(),
             products: Products::of(tensor.dtype),
-            number: None,
         };
         let bytes = matrix.rows.next_multiple_of(matrix.together()) * matrix.row_bytes;
         matrix.bytes.try_reserve_exact(bytes).map_err(|_| {
@@ -100,11 +107,6 @@ impl Matrix {
         self.columns
     }
 
-    /// Rows that have come.
-    pub fn filled(&self) -> usize {
-        self.filled
-    }
-
     /// Bytes of the file that are held.
     pub fn bytes(&self) -> usize {
         self.filled * self.row_bytes
@@ -123,45 +125,37 @@ impl Matrix {
         }
     }
 
-    /// `out: [tokens, wanted.len()] = x: [tokens, columns] · selfᵀ` for the rows `wanted`, a token's results `stride` after
-    /// those of the token before. A result depends neither on the other tokens nor on the other rows.
-    pub fn multiply(
-        &self,
-        wanted: Range<usize>,
-        x: &Activations,
-        scratch: &mut Scratch,
-        stride: usize,
-        out: &mut [f32],
-    ) {
+    /// The columns `wanted` of `out: [tokens, rows] = x: [tokens, columns] · selfᵀ`; `scratch` fits. A result depends neither on the
+    /// other tokens nor on which rows are wanted with its own.
+    pub fn multiply(&self, wanted: Range<usize>, x: &Activations, scratch: &mut Unpacking, out: &[Cell<f32>]) {
         let Some(products) = self.products else {
             scratch.floats.resize(self.columns, 0.0);
-            for (r, row) in wanted.enumerate() {
-                self.row(row, &mut scratch.floats);
+            for r in wanted {
+                self.row(r, &mut scratch.floats);
                 for t in 0..x.tokens() {
-                    out[t * stride + r] = dot_f32(&scratch.floats, x.floats(t));
+                    out[t * self.rows + r].set(dot_f32(&scratch.floats, x.floats(t)));
                 }
             }
             return;
         };
         for group in wanted.start / ROWS..wanted.end.div_ceil(ROWS) {
             let bytes = self.group(group);
-            // Where the group's rows that are wanted go.
+            // The group's rows that are wanted.
             let rows = (group * ROWS).max(wanted.start)..(group * ROWS + ROWS).min(wanted.end);
-            let (first, to) = (rows.start % ROWS, rows.start - wanted.start..rows.end - wanted.start);
+            let set = |token: usize, sums: [f32; ROWS]| {
+                let out = &out[token * self.rows..][rows.clone()];
+                match out.first_chunk::<ROWS>() {
+                    Some(out) => out.iter().zip(sums).for_each(|(out, sum)| out.set(sum)),
+                    None => out.iter().zip(&sums[rows.start % ROWS..]).for_each(|(out, sum)| out.set(*sum)),
+                }
+            };
             if let Some(x) = x.one() {
-                let sums = (products.with_one)(bytes, x);
-                out[to.clone()].copy_from_slice(&sums[first..][..to.len()]);
+                set(0, (products.with_one)(bytes, x));
                 continue;
             }
             (products.unpack)(bytes, &mut scratch.unpacked);
             scratch.unpacked.multiply(x.several(), |four, sums| {
-                for (token, sums) in (four * 4..x.tokens()).zip(sums) {
-                    let out = &mut out[token * stride..][to.clone()];
-                    match out.first_chunk_mut::<ROWS>() {
-                        Some(out) => *out = sums,
-                        None => out.copy_from_slice(&sums[first..][..out.len()]),
-                    }
-                }
+                (four * 4..x.tokens()).zip(sums).for_each(|(token, sums)| set(token, sums));
             });
         }
     }
@@ -177,8 +171,9 @@ mod tests {
     use candle_core::quantized::{GgmlDType, ggml_file::qtensor_from_ggml};
     use candle_core::{Device, Tensor};
 
-    use super::{Activations, Matrix, Scratch};
+    use super::{Activations, Matrix, Unpacking};
     use crate::cpu::products::tests::random_blocks;
+    use crate::cpu::team::Outputs;
     use crate::formats::{DType, TensorInfo};
 
     fn of_candle(dtype: DType) -> GgmlDType {
@@ -211,10 +206,9 @@ mod tests {
 
             let floats: Vec<f32> = (0..tokens * columns).map(|i| (i * 7919 % 2003) as f32 / 1001.0 - 1.0).collect();
             let mut x = Activations::default();
-            x.take(floats.clone(), columns);
-            x.quantize();
+            x.set(floats.iter().copied(), columns);
             let mut got = vec![0.0; tokens * rows];
-            matrix.multiply(0..rows, &x, &mut Scratch::default(), rows, &mut got);
+            matrix.multiply(0..rows, &x, &mut Unpacking::default(), Outputs::of(&mut got).cells());
 
             let weights =
                 qtensor_from_ggml(of_candle(dtype), &bytes, vec![rows, columns], &Device::Cpu).expect("blocks");

@@ -1,4 +1,4 @@
-//! The runtime on the CPU, in WebAssembly with simd128 or natively: one thread, and others that help it with products (`team`).
+//! The runtime on the CPU, in WebAssembly with simd128 or natively: on as many threads as see its memory (`team`).
 //!
 //! Weights stay the file's own blocks, those of four rows side by side. Products (`products`) multiply them with activations held
 //! as 15-bit integers with a scale per 32 (`activations`): their error is about 3e-5, where the 8 bits that GGML's and candle's
@@ -12,7 +12,6 @@
 mod activations;
 mod attention;
 mod floats;
-mod helper;
 mod kv_cache;
 mod matrix;
 mod network;
@@ -23,7 +22,6 @@ mod sink;
 mod team;
 mod vector;
 
-pub use helper::Helper;
 pub use runtime::Cpu;
 pub use sink::Sink;
-pub use team::Helpers;
+pub use team::Threads;

@@ -4,8 +4,8 @@ use super::activations::Activations;
 use super::attention::Attention;
 use super::floats::{dot_f32, exp};
 use super::kv_cache::{Kind, KvCache};
-use super::matrix::{Matrix, Scratch};
-use super::team::{Task, Team};
+use super::matrix::Matrix;
+use super::team::Team;
 use crate::error::Result;
 use crate::model::{Config, Pairing};
 
@@ -76,7 +76,6 @@ pub struct Workspace {
     up: Vec<f32>,
     rotation: Vec<[f32; 2]>,
     attention: Attention,
-    scratch: Scratch,
 }
 
 impl Workspace {
@@ -94,7 +93,7 @@ impl Workspace {
 
 impl Network {
     /// Takes `tokens` in at positions `first..` and returns the last one's hidden state, `[hidden]`; there is at least one.
-    pub async fn forward(
+    pub fn forward(
         &self,
         tokens: &[u32],
         first: usize,
@@ -103,16 +102,15 @@ impl Network {
         team: &mut Team,
     ) -> Result<Vec<f32>> {
         kv.reserve(first + tokens.len())?;
-        let task = Task::layers(tokens.len());
-        let began = team.begin(task);
-        for (i, tile) in tokens.chunks(TILE).enumerate() {
-            self.tile(tile, first + i * TILE, kv, w, team).await;
-        }
-        team.end(task, began);
+        team.step(tokens.len(), |team| {
+            for (i, tile) in tokens.chunks(TILE).enumerate() {
+                self.tile(tile, first + i * TILE, kv, w, team);
+            }
+        });
         Ok(w.hidden[w.hidden.len() - self.config.hidden..].to_vec())
     }
 
-    async fn tile(&self, tokens: &[u32], first: usize, kv: &mut KvCache, w: &mut Workspace, team: &mut Team) {
+    fn tile(&self, tokens: &[u32], first: usize, kv: &mut KvCache, w: &mut Workspace, team: &mut Team) {
         let c = &self.config;
         let n = tokens.len();
         w.hidden.resize(n * c.hidden, 0.0);
@@ -127,20 +125,12 @@ impl Network {
         }
         w.rotation = c.rope.table(c.head_dim, first..first + n);
         for (i, layer) in self.layers.iter().enumerate() {
-            self.attend(i, layer, first, kv, w, team).await;
-            feed_forward(c, layer, w, team).await;
+            self.attend(i, layer, first, kv, w, team);
+            feed_forward(c, layer, w, team);
         }
     }
 
-    async fn attend(
-        &self,
-        index: usize,
-        layer: &Layer,
-        first: usize,
-        kv: &mut KvCache,
-        w: &mut Workspace,
-        team: &mut Team,
-    ) {
+    fn attend(&self, index: usize, layer: &Layer, first: usize, kv: &mut KvCache, w: &mut Workspace, team: &mut Team) {
         let c = &self.config;
         norm_rows(&w.hidden, &layer.attention_norm, c.rms_eps, &mut w.normed);
         w.x.set(w.normed.iter().copied(), c.hidden);
@@ -150,12 +140,12 @@ impl Network {
         // Nobody asks for more of the last layer than its keys, its values, and the last token's hidden state.
         let queries = if index + 1 < self.layers.len() { tokens } else { 1 };
         if queries == tokens {
-            team.multiply(&mut w.x, &mut w.scratch, [(&layer.query, &mut w.query[..]), of_keys, of_values]).await;
+            team.multiply(&w.x, [(&layer.query, &mut w.query[..]), of_keys, of_values]);
         } else {
-            team.multiply(&mut w.x, &mut w.scratch, [of_keys, of_values]).await;
+            team.multiply(&w.x, [of_keys, of_values]);
             w.keep_last(c);
             w.x.set(w.normed.iter().copied(), c.hidden);
-            team.multiply(&mut w.x, &mut w.scratch, [(&layer.query, &mut w.query[..])]).await;
+            team.multiply(&w.x, [(&layer.query, &mut w.query[..])]);
         }
         for (x, bias) in [&mut w.query, &mut w.key, &mut w.value].into_iter().zip(&layer.biases) {
             add_to_rows(x, bias);
@@ -168,35 +158,33 @@ impl Network {
             kv.store(index, Kind::Keys, first + t, key);
             kv.store(index, Kind::Values, first + t, value);
         }
-        w.attention.run(c, kv, index, first + before, &w.query, &mut w.attended);
+        w.attention.run(c, (kv, index), first + before, &w.query, &mut w.attended, team);
         w.x.set(w.attended.iter().copied(), c.heads * c.head_dim);
         w.normed.resize(w.hidden.len(), 0.0);
-        team.multiply(&mut w.x, &mut w.scratch, [(&layer.output, &mut w.normed[..])]).await;
+        team.multiply(&w.x, [(&layer.output, &mut w.normed[..])]);
         add(&mut w.hidden, &w.normed);
     }
 
     /// The head's `[vocab]` for one token's `hidden: [hidden]`.
-    pub async fn logits(&self, hidden: &[f32], w: &mut Workspace, team: &mut Team) -> Vec<f32> {
+    pub fn logits(&self, hidden: &[f32], w: &mut Workspace, team: &mut Team) -> Vec<f32> {
         let c = &self.config;
         norm_rows(hidden, &self.final_norm, c.rms_eps, &mut w.normed);
         w.x.set(w.normed.iter().copied(), c.hidden);
         let mut logits = vec![0.0; c.vocab];
         let head = self.head.as_ref().unwrap_or(&self.embedding);
-        let began = team.begin(Some(Task::Head));
-        team.multiply(&mut w.x, &mut w.scratch, [(head, &mut logits[..])]).await;
-        team.end(Some(Task::Head), began);
+        team.multiply(&w.x, [(head, &mut logits[..])]);
         logits
     }
 }
 
 /// `hidden += down · (silu(gate · x) ⊙ up · x)`, x the normed hidden.
-async fn feed_forward(c: &Config, layer: &Layer, w: &mut Workspace, team: &mut Team) {
+fn feed_forward(c: &Config, layer: &Layer, w: &mut Workspace, team: &mut Team) {
     norm_rows(&w.hidden, &layer.feed_forward_norm, c.rms_eps, &mut w.normed);
     w.x.set(w.normed.iter().copied(), c.hidden);
-    team.multiply(&mut w.x, &mut w.scratch, [(&layer.gate, &mut w.gate[..]), (&layer.up, &mut w.up[..])]).await;
+    team.multiply(&w.x, [(&layer.gate, &mut w.gate[..]), (&layer.up, &mut w.up[..])]);
     let gated = w.gate.iter().zip(&w.up).map(|(gate, up)| gate * (up / (1.0 + exp(-gate))));
     w.x.set(gated, c.intermediate);
-    team.multiply(&mut w.x, &mut w.scratch, [(&layer.down, &mut w.normed[..])]).await;
+    team.multiply(&w.x, [(&layer.down, &mut w.normed[..])]);
     add(&mut w.hidden, &w.normed);
 }
 

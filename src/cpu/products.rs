@@ -137,6 +137,13 @@ fn unpack_block<T: Quantised<N>, const N: usize, const I: usize>(rows: &[[u8; N]
 }
 
 impl Unpacked {
+    /// Makes room for so many blocks of a row.
+    pub fn reserve(&mut self, blocks: usize) {
+        self.values.reserve(blocks.saturating_sub(self.values.len()));
+        self.scales.reserve(blocks.saturating_sub(self.scales.len()));
+        self.offsets.reserve(blocks.saturating_sub(self.offsets.len()));
+    }
+
     /// Calls `take` with the index of each four tokens and their products with the rows: `[token][row]`.
     pub fn multiply(&self, x: &Tokens, mut take: impl FnMut(usize, [[f32; ROWS]; 4])) {
         let fours = x.fours();
@@ -248,8 +255,7 @@ pub mod tests {
             for tokens in [1, 2, 4, 7, 8, 13] {
                 let floats: Vec<f32> = (0..tokens * columns).map(|i| (i * 7919 % 2003) as f32 / 1001.0 - 1.0).collect();
                 let mut all = Activations::default();
-                all.take(floats.clone(), columns);
-                all.quantize();
+                all.set(floats.iter().copied(), columns);
                 let mut several = Vec::new();
                 if tokens > 1 {
                     unpacked.multiply(all.several(), |four, products| {
@@ -258,8 +264,7 @@ pub mod tests {
                 }
                 for (token, floats) in floats.chunks_exact(columns).enumerate() {
                     let mut x = Activations::default();
-                    x.take(floats.to_vec(), columns);
-                    x.quantize();
+                    x.set(floats.to_vec().iter().copied(), columns);
                     let alone = (products.with_one)(&rows, x.one().expect("a token"));
                     assert_eq!(alone[0], product(&unpacked, &x), "{} of {tokens} tokens", dtype.name());
                     assert!(tokens == 1 || several[token] == (token, alone), "{} of {tokens} tokens", dtype.name());
@@ -298,8 +303,7 @@ pub mod tests {
         block[192..208].fill(0x80); // scales of -128,
         block[208..].copy_from_slice(&[0, 0x3c]); // and one of 1.
         let mut x = Activations::default();
-        x.take(vec![1.0; 256], 256);
-        x.quantize();
+        x.set(vec![1.0; 256].into_iter(), 256);
         let products = Products::of(DType::Q6_K).expect("a quantised type");
         let [sum, ..] = (products.with_one)([block; ROWS].as_flattened(), x.one().expect("a token"));
         assert!((sum / (4096.0 * 256.0) - 1.0).abs() < 1e-6, "{sum}");

@@ -60,7 +60,7 @@ impl Cpu {
     }
 
     /// Appends `tokens` to what is cached and keeps what the head needs of the last.
-    async fn append(&mut self, id: SequenceId, tokens: &[u32]) -> Result<()> {
+    fn append(&mut self, id: SequenceId, tokens: &[u32]) -> Result<()> {
         let (limit, vocab) = (self.info.context_length, self.network.config.vocab);
         let sequence = self.sequences.get_mut(&id.0).ok_or_else(|| unknown(id))?;
         if let Some(token) = tokens.iter().find(|t| **t as usize >= vocab) {
@@ -75,23 +75,23 @@ impl Cpu {
             return Ok(());
         }
         let (kv, workspace) = (&mut sequence.kv, &mut self.workspace);
-        let hidden = self.network.forward(tokens, sequence.length, kv, workspace, &mut self.team).await?;
+        let hidden = self.network.forward(tokens, sequence.length, kv, workspace, &mut self.team)?;
         sequence.length += tokens.len();
         (sequence.hidden, sequence.logits) = (Some(hidden), None);
         Ok(())
     }
 
     /// The logits of the last cached token.
-    async fn head(&mut self, id: SequenceId) -> Result<&[f32]> {
+    fn head(&mut self, id: SequenceId) -> Result<&[f32]> {
         let sequence = self.sequences.get_mut(&id.0).ok_or_else(|| unknown(id))?;
         let hidden = sequence.hidden.as_ref().ok_or_else(no_logits)?;
         if sequence.logits.is_none() {
-            sequence.logits = Some(self.network.logits(hidden, &mut self.workspace, &mut self.team).await);
+            sequence.logits = Some(self.network.logits(hidden, &mut self.workspace, &mut self.team));
         }
         sequence.logits.as_deref().ok_or_else(no_logits)
     }
 
-    async fn draw(&mut self, id: SequenceId, allowed: Option<&[u32]>) -> Result<Vec<u32>> {
+    fn draw(&mut self, id: SequenceId, allowed: Option<&[u32]>) -> Result<Vec<u32>> {
         let limit = self.info.context_length;
         let sequence = self.sequence(id)?;
         let Some(decode) = &mut sequence.decode else { return Ok(Vec::new()) };
@@ -100,9 +100,9 @@ impl Cpu {
             return Ok(Vec::new());
         }
         if let Some(token) = decode.drawn.take() {
-            self.append(id, &[token]).await?;
+            self.append(id, &[token])?;
         }
-        self.head(id).await?;
+        self.head(id)?;
         let sequence = self.sequence(id)?;
         let (Some(decode), Some(logits)) = (&mut sequence.decode, &sequence.logits) else { return Ok(Vec::new()) };
         let token = match allowed {
@@ -154,12 +154,12 @@ impl Runtime for Cpu {
     fn prefill<'a>(&'a mut self, sequence: SequenceId, tokens: &'a [u32]) -> Pending<'a, ()> {
         Box::pin(async move {
             self.sequence(sequence)?.decode = None;
-            self.append(sequence, tokens).await
+            self.append(sequence, tokens)
         })
     }
 
     fn logits(&mut self, sequence: SequenceId) -> Pending<'_, Vec<f32>> {
-        Box::pin(async move { Ok(self.head(sequence).await?.to_vec()) })
+        Box::pin(async move { Ok(self.head(sequence)?.to_vec()) })
     }
 
     fn decode(&mut self, sequence: SequenceId, plan: DecodePlan) -> Result<()> {
@@ -177,11 +177,11 @@ impl Runtime for Cpu {
     }
 
     fn next(&mut self, sequence: SequenceId) -> Pending<'_, Vec<u32>> {
-        Box::pin(async move { self.draw(sequence, None).await })
+        Box::pin(async move { self.draw(sequence, None) })
     }
 
     fn next_among<'a>(&'a mut self, sequence: SequenceId, allowed: &'a [u32]) -> Pending<'a, Vec<u32>> {
-        Box::pin(async move { self.draw(sequence, Some(allowed)).await })
+        Box::pin(async move { self.draw(sequence, Some(allowed)) })
     }
 
     fn truncate(&mut self, sequence: SequenceId, length: usize) -> Result<()> {

@@ -6,7 +6,7 @@ use super::matrix::Matrix;
 use super::network::{Layer, Network};
 use super::quant::BLOCK;
 use super::runtime::Cpu;
-use super::team::{Helpers, Team};
+use super::team::{Team, Threads};
 use crate::error::{Error, Result};
 use crate::formats::{DType, TensorInfo};
 use crate::model::{Config, Pending, Runtime, Scaling, Weight, WeightSink};
@@ -30,12 +30,12 @@ impl Sink {
             }
         }
         config.check_context_length(context_length)?;
-        Ok(Self { config: config.clone(), context_length, weights: BTreeMap::new(), team: Team::default() })
+        Ok(Self { config: config.clone(), context_length, weights: BTreeMap::new(), team: Team::new(None) })
     }
 
-    /// Shares the work with other threads, if there are any, which then hold most of the weights a second time.
-    pub fn with_helpers(mut self, helpers: Option<Box<dyn Helpers>>) -> Self {
-        self.team = Team::new(helpers);
+    /// Shares the work out among threads, if there are any.
+    pub fn with_threads(mut self, threads: Option<Box<dyn Threads>>) -> Self {
+        self.team = Team::new(threads);
         self
     }
 
@@ -113,11 +113,7 @@ impl WeightSink for Sink {
         }
         let matrix = self.weights.get_mut(&weight);
         let matrix = matrix.ok_or_else(|| Error::internal(format!("{weight:?} starts at row {first_row}")))?;
-        matrix.append(first_row, bytes)?;
-        if weight != Weight::Embedding || self.config.tied {
-            self.team.give(matrix, tensor, first_row, bytes);
-        }
-        Ok(())
+        matrix.append(first_row, bytes)
     }
 
     fn finish(self: Box<Self>) -> Pending<'static, Box<dyn Runtime>> {

@@ -49,24 +49,24 @@ pub struct Wanted<'a> {
     pub q8_cache: bool,
     /// The device's own times, where it has a clock.
     pub timestamps: bool,
-    /// Threads that help with products, where those are computed on a CPU.
-    pub helpers: JsValue,
+    /// Threads on the engine's memory, where a CPU computes.
+    pub threads: JsValue,
 }
 
 #[wasm_bindgen]
 impl Loader {
     /// Takes the device and says what will come: `{ format: 'gguf' | 'safetensors', contextLength?, kvCache?, insist,
     /// gpuTimestamps?, kernels?, variant?, configJson?, tokenizerJson?, tokenizerConfigJson?, chatTemplate? }`, the last four
-    /// with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`. The `Helpers` of `js/helpers.ts`, if there are
+    /// with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`. The `Threads` of `js/threads.ts`, if there are
     /// any, are for an engine on the CPU.
-    pub async fn open(options: JsValue, helpers: JsValue) -> JsResult<Loader> {
+    pub async fn open(options: JsValue, threads: JsValue) -> JsResult<Loader> {
         let tokenizer = js_sys::Reflect::get(&options, &"tokenizerJson".into())?;
         let tokenizer = tokenizer.dyn_ref::<js_sys::Uint8Array>().map(js_sys::Uint8Array::to_vec);
         // Bytes are no JSON: they have been taken out above.
         let rest = js_sys::Object::assign(&js_sys::Object::new(), options.unchecked_ref());
         js_sys::Reflect::delete_property(&rest, &"tokenizerJson".into())?;
         let options = from_js("options", &rest).map_err(thrown)?;
-        let (loader, variant) = open(&options, tokenizer, helpers).await.map_err(thrown)?;
+        let (loader, variant) = open(&options, tokenizer, threads).await.map_err(thrown)?;
         Ok(Loader { loader, variant })
     }
 
@@ -102,7 +102,7 @@ impl Loader {
 async fn open(
     options: &Value,
     tokenizer: Option<Vec<u8>>,
-    helpers: JsValue,
+    threads: JsValue,
 ) -> Result<(model::Loader, Option<String>)> {
     let context_length = match &options["contextLength"] {
         Value::Null => None,
@@ -120,7 +120,7 @@ async fn open(
         context_length,
         q8_cache: options["kvCache"] == "q8",
         timestamps: options["gpuTimestamps"] == true,
-        helpers,
+        threads,
     };
     let (make_sink, variant) = device::open(wanted).await?;
     let loader = match options["format"].as_str() {

@@ -8,7 +8,7 @@ use crate::model::SinkFactory;
 /// Takes the adapter, a software one only if the caller insists, and refuses one that computes garbage. Beside the sink it
 /// gives the variant of the kernels that the adapter runs.
 pub async fn open(wanted: Wanted<'_>) -> Result<(Box<SinkFactory>, Option<String>)> {
-    let Wanted { insist, kernels, variant, context_length, q8_cache, timestamps, helpers: _ } = wanted;
+    let Wanted { insist, kernels, variant, context_length, q8_cache, timestamps, threads: _ } = wanted;
     let device = Device::open(insist, timestamps).await?;
     let device = match kernels {
         Some("hardware") => device.treat_as_software(false),

@@ -11,12 +11,13 @@ mod gpu;
 mod grammar;
 #[cfg(any(feature = "gpu", feature = "cpu"))]
 mod grammars;
-#[cfg(all(feature = "cpu", not(feature = "gpu")))]
-mod helpers;
 #[cfg(feature = "jinja")]
 mod jinja;
+mod random;
 #[cfg(any(feature = "gpu", feature = "cpu"))]
 mod templates;
+#[cfg(all(feature = "cpu", not(feature = "gpu")))]
+mod threads;
 mod thrown;
 #[cfg(any(feature = "gpu", feature = "cpu"))]
 mod values;

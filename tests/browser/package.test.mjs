@@ -67,7 +67,7 @@ test('the tarball holds the package and nothing else', () => {
   const [maps, paths] = [true, false].map((isMap) => names.filter((path) => path.endsWith('.map') === isMap));
   assert.deepEqual(maps, ['ai-sdk', 'host', 'index', 'openai', 'remote', 'tool-arguments', 'worker'].map((name) => `${name}.js.map`));
   assert.deepEqual(paths, [
-    'README.md', 'ai-sdk.js', 'engine-cpu.js', 'engine-cpu.wasm', 'engine-gpu.js', 'engine-gpu.wasm', 'grammar.js', 'grammar.wasm', 'host.js', 'index.js', 'jinja.js', 'jinja.wasm', 'openai.js', 'package.json', 'qwen3-tiny-math.gguf', 'remote.js', 'tool-arguments.js', 'worker.js',
+    'README.md', 'ai-sdk.js', 'engine-cpu-threads.js', 'engine-cpu-threads.wasm', 'engine-cpu.js', 'engine-cpu.wasm', 'engine-gpu.js', 'engine-gpu.wasm', 'grammar.js', 'grammar.wasm', 'host.js', 'index.js', 'jinja.js', 'jinja.wasm', 'openai.js', 'package.json', 'qwen3-tiny-math.gguf', 'remote.js', 'tool-arguments.js', 'worker.js',
   ]);
 });
 

@@ -1,18 +1,17 @@
-// Threads of the CPU engine: replies are the same with any number of them, whether they share memory or send messages, and with
-// those that are lost on the way.
+// Threads of the CPU engine, which share its memory in isolated pages: replies are the same with any number of them, with those that are
+// lost on the way, and where there can be none.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { start } from './bench.mjs';
 import { ROOT } from './chromium.mjs';
-import { sendFile } from './server.mjs';
 
-const ENGINE = '/pkg/engine-cpu.wasm';
-const KINDS = { 'sharing memory': true, 'sending messages': false };
+const TINY = '/models/qwen3-tiny-math-q8_0.gguf';
 const benches = {};
 const pages = {};
 before(async () => {
-  for (const [kind, isolated] of Object.entries(KINDS)) {
+  for (const [kind, isolated] of Object.entries({ isolated: true, plain: false })) {
     benches[kind] = await start({ mounts: { '/models/': `${ROOT}models/tiny-math/` }, isolated });
     pages[kind] = await benches[kind].page();
     assert.equal(await pages[kind].evaluate(() => crossOriginIsolated), isolated);
@@ -20,51 +19,103 @@ before(async () => {
 });
 after(() => Promise.all(Object.values(benches).map((bench) => bench.stop())));
 
-/** What a model says, its logits, what it warned of, and how many threads fetched the engine for it. */
-async function reply(kind, url, threads) {
-  const fetches = () => benches[kind].server.requests.filter((path) => path === ENGINE).length;
-  const before = fetches();
-  const result = await pages[kind].evaluate(async ({ url, threads }) => {
-    const warnings = [];
-    const quiet = () => undefined;
-    const logger = { debug: quiet, info: quiet, error: quiet, warn: (message, data) => warnings.push([message, data.message]) };
-    const model = await qwen3.loadModel(url, { device: 'cpu', cache: 'none', logger, threads });
-    const logits = await model.logits(Array.from({ length: 40 }, (_, index) => 3 + index));
-    const { content, thinking } = await model.chat([{ role: 'user', content: 'Solve 3x² + 5x − 2 = 0' }], { seed: 4, maxTokens: 60 });
-    await model.unload();
-    return { said: { content, thinking, logits: [...logits] }, warnings };
-  }, { url, threads });
-  return { ...result, fetched: fetches() - before };
+const WORKER = readFileSync(`${ROOT}pkg/worker.js`, 'utf8');
+const script = (code) => (_, response) => response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(code);
+
+/** Ahead of the code of a thread: it tells of its first piece, and throws at the piece `last`. */
+const watched = (last) => `
+  const { Instance } = WebAssembly;
+  let pieces = 0;
+  WebAssembly.Instance = function (module, imports) {
+    const { qwen3_piece, ...rest } = new Instance(module, imports).exports;
+    const piece = (work, thread, index) => {
+      if (++pieces === 1) new BroadcastChannel('pieces').postMessage(thread);
+      if (pieces === ${last}) throw new Error('broken on purpose');
+      qwen3_piece(work, thread, index);
+    };
+    return { exports: { ...rest, qwen3_piece: piece } };
+  };
+  ${WORKER}`;
+
+/**
+ * What a model says, its logits, what it warned of, which engines were fetched for it, and which other threads took part, of which so
+ * many are waited for.
+ */
+async function reply(kind, url, { threads, wanted = 0, thread = script(watched()) } = {}) {
+  const { routes, requests } = benches[kind].server;
+  const before = requests.length;
+  let started = 0;
+  // The first is the engine's own.
+  routes.set('/pkg/worker.js', (request, response) => (++started === 1 ? script(WORKER) : thread)(request, response));
+  try {
+    const result = await pages[kind].evaluate(async ({ url, threads, wanted }) => {
+      const warnings = [];
+      const quiet = () => undefined;
+      const logger = { debug: quiet, info: quiet, error: quiet, warn: (message, data) => warnings.push([message, data.message]) };
+      const tookPart = new Set();
+      const pieces = new BroadcastChannel('pieces');
+      pieces.onmessage = ({ data }) => tookPart.add(data);
+      const model = await qwen3.loadModel(url, { device: 'cpu', cache: 'none', logger, threads });
+      const ids = Array.from({ length: 40 }, (_, index) => 3 + index);
+      while (tookPart.size < wanted) await model.logits(ids);
+      const logits = await model.logits(ids);
+      const { content, thinking } = await model.chat([{ role: 'user', content: 'Solve 3x² + 5x − 2 = 0' }], { seed: 4, maxTokens: 60 });
+      // The fixtures have no digits to say.
+      const responseFormat = { type: url.startsWith('/models/') ? 'regex' : 'text', pattern: '\\d\\d' };
+      const formed = await model.chat([{ role: 'user', content: '2 + 3' }], { seed: 4, enableThinking: false, maxTokens: 10, responseFormat });
+      await model.unload();
+      pieces.close();
+      return { said: { content, thinking, formed: formed.content, logits: [...logits] }, warnings, tookPart: [...tookPart].sort() };
+    }, { url, threads, wanted });
+    return { ...result, engines: requests.slice(before).filter((path) => /engine-.*\.wasm$/.test(path)) };
+  } finally {
+    routes.delete('/pkg/worker.js');
+  }
 }
 
-for (const kind of Object.keys(KINDS)) {
-  for (const url of ['/models/qwen3-tiny-math-q8_0.gguf', '/fixtures/super-q6_k.gguf', '/fixtures/narrow-f16.gguf']) {
-    test(`three threads ${kind} say what one says, to the last bit: ${url}`, async () => {
-      const alone = await reply(kind, url, 1);
-      const three = await reply(kind, url, 3);
-      assert.deepEqual(three.said, alone.said);
-      assert.deepEqual([alone.fetched, three.fetched, three.warnings], [1, 3, []]);
-      assert.ok(alone.said.logits.every(Number.isFinite));
-    });
-  }
-
-  test(`without the threads ${kind}, which get no engine, the reply is the same, and a warning tells`, async () => {
-    const url = '/models/qwen3-tiny-math-q8_0.gguf';
-    const alone = await reply(kind, url, 1);
-    const { routes } = benches[kind].server;
-    let asked = 0;
-    routes.set(ENGINE, (request, response) => {
-      asked += 1;
-      if (asked === 1) return void sendFile(request, response, `${ROOT}pkg/engine-cpu.wasm`);
-      response.writeHead(404).end();
-    });
-    const lost = await reply(kind, url, 3);
-    routes.delete(ENGINE);
-    assert.deepEqual(lost.said, alone.said);
-    assert.deepEqual(lost.warnings.map(([message]) => message), ['the engine goes on without its helper threads']);
+for (const url of [TINY, '/fixtures/super-q6_k.gguf', '/fixtures/narrow-f16.gguf']) {
+  test(`three threads on one memory say what one says, to the last bit: ${url}`, async () => {
+    const alone = await reply('isolated', url, { threads: 1 });
+    const three = await reply('isolated', url, { threads: 3, wanted: 2 });
+    assert.deepEqual(three.said, alone.said);
+    assert.ok(alone.said.logits.every(Number.isFinite));
+    assert.deepEqual([alone.tookPart, alone.engines], [[], ['/pkg/engine-cpu.wasm']]);
+    assert.deepEqual([three.tookPart, three.engines, three.warnings], [[1, 2], ['/pkg/engine-cpu-threads.wasm'], []]);
   });
 }
 
+for (const [what, thread, wanted] of [
+  ['fails in the middle of its work', script(watched(5)), 1],
+  ['cannot be started', (_, response) => response.writeHead(404).end(), 0],
+]) {
+  test(`with a thread that ${what} the reply is the same, and a warning tells`, async () => {
+    const alone = await reply('isolated', TINY, { threads: 1 });
+    const lost = await reply('isolated', TINY, { threads: 2, wanted, thread });
+    assert.deepEqual(lost.said, alone.said);
+    assert.equal(lost.tookPart.length, wanted);
+    assert.ok(lost.warnings.length > 0);
+    for (const [message] of lost.warnings) assert.equal(message, 'the engine goes on without its other threads');
+  });
+}
+
+test('without the engine for threads there is one, the reply is the same, and a warning tells', async (t) => {
+  const { routes } = benches.isolated.server;
+  const alone = await reply('isolated', TINY, { threads: 1 });
+  routes.set('/pkg/engine-cpu-threads.wasm', (_, response) => response.writeHead(404).end());
+  t.after(() => routes.delete('/pkg/engine-cpu-threads.wasm'));
+  const refused = await reply('isolated', TINY, { threads: 2 });
+  assert.deepEqual(refused.said, alone.said);
+  assert.deepEqual(refused.engines, ['/pkg/engine-cpu-threads.wasm', '/pkg/engine-cpu.wasm']);
+  assert.match(refused.warnings.join(), /goes on with one thread,.*engine-cpu-threads\.wasm was answered with status 404/);
+});
+
+test('a page that is not isolated has one thread, and says the same', async () => {
+  const alone = await reply('isolated', TINY, { threads: 1 });
+  const plain = await reply('plain', TINY, { threads: 3 });
+  assert.deepEqual(plain.said, alone.said);
+  assert.deepEqual([plain.engines, plain.tookPart], [['/pkg/engine-cpu.wasm'], []]);
+});
+
 test('a small model is left to one thread', async () => {
-  assert.equal((await reply('sharing memory', '/models/qwen3-tiny-math-q8_0.gguf')).fetched, 1);
+  assert.deepEqual((await reply('isolated', TINY)).engines, ['/pkg/engine-cpu.wasm']);
 });

@@ -1,11 +1,13 @@
-//! `cargo xtask build`: the engine twice as WebAssembly, its grammars and its Jinja once, the TypeScript around it, the embedded
-//! model, the demo page, the sidebar.
+//! `cargo xtask build`: the engine three times as WebAssembly, its grammars and its Jinja once, the TypeScript around it, the
+//! embedded model, the demo page, the sidebar.
 
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use walrus::ir::Value;
+use walrus::{ConstExpr, ExportItem, GlobalKind, Module};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::extension;
@@ -13,13 +15,34 @@ use crate::node;
 use crate::shell::{self, say};
 use crate::toolchain::{TARGET, Toolchain};
 
-/// The features of the builds, and their names. The engine is built once per device: a page downloads only the one it
-/// runs, the grammars when a reply first needs them, and Jinja with a model whose chat template is not Qwen3's.
-const BUILDS: [(&str, &str); 4] =
-    [("gpu", "engine-gpu"), ("cpu", "engine-cpu"), ("grammar", "grammar"), ("jinja", "jinja")];
+/// The features of the builds, and their names. The engine is built for WebGPU, for the CPU, and for several threads of it: a page
+/// downloads only the one it runs, the grammars when a reply first needs them, and Jinja with a model whose chat template is
+/// not Qwen3's.
+const BUILDS: [(&str, &str); 5] = [
+    ("gpu", "engine-gpu"),
+    ("cpu", "engine-cpu"),
+    ("threads", "engine-cpu-threads"),
+    ("grammar", "grammar"),
+    ("jinja", "jinja"),
+];
 
 /// The WebGPU engine has its speed on the device: all of it is built small, and as a whole (docs/performance.md).
 const SMALL: [&str; 2] = [r#"profile.web.lto="fat""#, r#"profile.web.package.qwen3-web.opt-level="s""#];
+
+/// How to link an engine whose memory other instances of it can see. The standard library's objects say that they are not made for
+/// that, which is so of its allocator, its panics and its locks: threads use none of them (`src/wasm/threads.rs`). What is
+/// exported is what they, and wasm-bindgen, need to start.
+const SHARED_MEMORY: [&str; 9] = [
+    "--shared-memory",
+    "--no-check-features",
+    "--import-memory",
+    "--max-memory=4294967296",
+    "--export=__stack_pointer",
+    "--export=__tls_align",
+    "--export=__tls_base",
+    "--export=__tls_size",
+    "--export=__wasm_init_tls",
+];
 
 /// Apart from the native builds: other flags, and both can stay warm.
 const TARGET_DIR: &str = "target/web";
@@ -29,7 +52,7 @@ pub struct Options {
     /// Keep function names in the WebAssembly, for a profiler
     #[arg(long)]
     keep_names: bool,
-    /// Build one engine and nothing else: engine-gpu, engine-cpu, grammar or jinja
+    /// Build one engine and nothing else: engine-gpu, engine-cpu, engine-cpu-threads, grammar or jinja
     #[arg(long)]
     only: Option<String>,
 }
@@ -65,6 +88,10 @@ fn compile(toolchain: &Toolchain, feature: &str) -> Result<()> {
     if feature == "gpu" {
         command.args(SMALL.iter().flat_map(|setting| ["--config", setting]));
     }
+    command.arg("--");
+    if feature == "threads" {
+        command.args(SHARED_MEMORY.iter().flat_map(|argument| ["-C".to_owned(), format!("link-arg={argument}")]));
+    }
     // Cargo names a cdylib without a hash, so that each build with other features throws the last one away. This variable,
     // by which rustc's own build keeps its channels apart, gives it one: both engines stay built.
     command.env("__CARGO_DEFAULT_LIB_METADATA", "web");
@@ -75,8 +102,10 @@ fn compile(toolchain: &Toolchain, feature: &str) -> Result<()> {
 /// install: its version must be that of the crate `wasm-bindgen`, and Cargo.lock holds both.
 fn bind(name: &str, keep_names: bool) -> Result<()> {
     let compiled = format!("{TARGET_DIR}/{TARGET}/web/qwen3_web.wasm");
+    let mut module = Module::from_file(&compiled).with_context(|| format!("reading {compiled}"))?;
+    align_thread_locals(&mut module);
     let mut output = Bindgen::new()
-        .input_path(&compiled)
+        .input_bytes(name, module.emit_wasm())
         .web(true)?
         .out_name(name)
         .typescript(true)
@@ -96,6 +125,18 @@ fn bind(name: &str, keep_names: bool) -> Result<()> {
     write_if_changed(&file("js"), output.js().as_bytes())?;
     write_if_changed(&file("d.ts"), output.ts().context("no TypeScript declarations")?.as_bytes())?;
     write_if_changed(&file("wasm"), &output.wasm_mut().emit_wasm())
+}
+
+/// The linker gives thread-local variables the alignment 0 where there are none, and wasm-bindgen allocates their room at the start
+/// all the same: 1 is the least that an allocator takes.
+fn align_thread_locals(module: &mut Module) {
+    let exported = module.exports.iter().find(|export| export.name == "__tls_align").map(|export| &export.item);
+    if let Some(&ExportItem::Global(global)) = exported {
+        let global = module.globals.get_mut(global);
+        if let GlobalKind::Local(ConstExpr::Value(Value::I32(align @ 0))) = &mut global.kind {
+            *align = 1;
+        }
+    }
 }
 
 /// The one model that ships with the package.

@@ -14,6 +14,9 @@ use crate::shell::{cargo, command, find, output, run_within, say};
 /// The target of both browser builds.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
+/// For all crates: vectors, and our own source of random bytes (`src/wasm/random.rs`).
+const RUSTFLAGS: &str = r#"-C target-feature=+simd128 --cfg getrandom_backend="custom""#;
+
 /// Where Debian's rust-web-src puts the sources of the standard library.
 const DEBIAN_STD: &str = "/usr/lib/rustlib/src/rust/library";
 
@@ -72,7 +75,7 @@ impl Toolchain {
         Ok(Self::Debian { linker })
     }
 
-    /// A `cargo build` for the target; the caller adds what to build.
+    /// A `cargo rustc` for the target; the caller adds what to build.
     pub fn build(&self) -> Command {
         let mut command = match self {
             Self::Prebuilt => cargo(),
@@ -93,8 +96,8 @@ impl Toolchain {
         // Cargo's own variables of the run that xtask is would change the build's fingerprint.
         command.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_PKG_NAME");
         command
-            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-C target-feature=+simd128")
-            .args(["build", "--locked", "--target", TARGET]);
+            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", RUSTFLAGS)
+            .args(["rustc", "--locked", "--target", TARGET]);
         if matches!(self, Self::Debian { .. }) {
             command.arg("-Zbuild-std=std,panic_abort");
         }
