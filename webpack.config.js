@@ -88,6 +88,9 @@ const manifests = {
     permissions: [...permissions, 'sidePanel'],
     background: { service_worker: 'background.js' },
     side_panel: { default_path: 'panel.html' },
+    // The panel is isolated, so that threads can share its memory.
+    cross_origin_embedder_policy: { value: 'require-corp' },
+    cross_origin_opener_policy: { value: 'same-origin' },
   }),
   firefox: (manifest) => ({
     ...manifest,

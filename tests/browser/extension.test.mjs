@@ -119,6 +119,7 @@ describe('the sidebar', () => {
     const [, { figures }] = await ask('What is 1 + 1?');
     assert.ok(figures.usage.completionTokens > 0);
     assert.notEqual(await panel.evaluate(() => document.querySelector('.answer').textContent), '');
+    assert.equal(await panel.evaluate(() => crossOriginIsolated), true);
   });
 
   test('loads another model by its address and keeps it', async () => {

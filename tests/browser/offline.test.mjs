@@ -23,7 +23,7 @@ const answered = (page) => page.evaluate(async () => {
   return result;
 });
 
-test('one visit with a network is enough to chat without one', async () => {
+test('one visit with a network is enough to chat without one, and to be isolated on a host that sends no headers', async () => {
   const address = `${server.url}/sub/path/`;
   const page = await open(context, `${address}?model=/scripted.gguf`);
   assert.equal((await answered(page)).content, ANSWER);
@@ -41,6 +41,7 @@ test('one visit with a network is enough to chat without one', async () => {
     return [start, icons.length];
   });
   assert.deepEqual(installable, ['./', 1]);
+  assert.equal(await own.evaluate(() => crossOriginIsolated), true);
 });
 
 test('what is not part of the page passes the service worker by', async () => {

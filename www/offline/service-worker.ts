@@ -1,4 +1,5 @@
-// The page without a network: its own files, the engine and the model that ships with it are kept at the first visit.
+// The page without a network: its own files, the engine and the model that ships with it are kept at the first visit. From the second
+// on the page is cross-origin isolated, so that threads can share its memory, on hosts that send no headers too.
 // It touches nothing else: weights are kept in IndexedDB, and their requests pass by.
 
 /** The files of this build with hashes of their bytes; the build writes the list at the top of this file. */
@@ -34,8 +35,17 @@ self.addEventListener('fetch', (event) => {
   url.search = url.hash = '';
   const page = request.mode === 'navigate' && url.href === self.registration.scope;
   const name = page ? address('index.html') : url.href;
-  if (request.method === 'GET' && kept.has(name)) event.respondWith(answer(request, name));
+  if (request.method === 'GET' && kept.has(name)) event.respondWith(answer(request, name).then(isolated));
 });
+
+/** The same, with what an isolated page asks of itself and of its workers. */
+function isolated(response: Response): Response {
+  if (!response.ok) return response;
+  const headers = new Headers(response.headers);
+  headers.set('Cross-Origin-Opener-Policy', 'same-origin');
+  headers.set('Cross-Origin-Embedder-Policy', 'require-corp');
+  return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
+}
 
 /** Files with their hash in the name are the same for ever. The others are asked for, and come from here where no answer does. */
 async function answer(request: Request, name: string): Promise<Response> {
