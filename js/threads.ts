@@ -5,7 +5,7 @@ import { asQwen3Error, Qwen3Error, toPlain, type PlainError } from './errors.js'
 
 /** Words of the state that all threads share: how often there was work, the pieces that nobody has begun, where the work is, who is at it. */
 const WORKS = 0, LEFT = 1, WORK = 2, AT_IT = 3, WORDS = 4;
-/** Added to those at work when one of them has failed: nobody knows what it leaves behind. */
+/** Added to the number of those at it when one of them has failed: nobody knows what it leaves behind. */
 const LOST = -(2 ** 16);
 /** For so long a thread looks again and again before it sleeps: being woken takes longer than most waits, and more than this is never wasted. */
 const SPIN_MS = 0.25;
@@ -93,7 +93,8 @@ function leave(state: Int32Array, part: () => void): void {
     part();
     change = -1;
   } finally {
-    if (Atomics.add(state, AT_IT, change) === 1) Atomics.notify(state, AT_IT);
+    const others = Atomics.add(state, AT_IT, change) + change;
+    if (others % LOST === 0) Atomics.notify(state, AT_IT);
   }
 }
 
