@@ -1,7 +1,7 @@
 // Loads a model of Qwen3-0.6B's size in headless Chromium and prints load time, peak wasm memory and speed as JSON: by the
 // clock, and by the processor time of the page, which other work on the machine disturbs less.
 //
-// usage: node bench/full_size.mjs webgpu|cpu [MODEL.gguf] [PROMPT_TOKENS] [DECODE_TOKENS] [THREADS]
+// usage: node bench/full_size.mjs webgpu|cpu [MODEL.gguf] [PROMPT_TOKENS] [DECODE_TOKENS]
 //
 // Build first (`cargo xtask build`); the model is made by `tests/fixtures/full_size.py`. On a machine without a GPU
 // `webgpu` is Chromium's software adapter, which is slow: a few tokens are enough.
@@ -9,7 +9,7 @@
 import { launch, open, ROOT } from '../tests/browser/chromium.mjs';
 import { sendFile, serve } from '../tests/browser/server.mjs';
 
-const [device = 'cpu', model = `${ROOT}.cache/fixtures/full-q4_0.gguf`, prompt = '16', decode = '8', threads] = process.argv.slice(2);
+const [device = 'cpu', model = `${ROOT}.cache/fixtures/full-q4_0.gguf`, prompt = '16', decode = '8'] = process.argv.slice(2);
 
 const server = await serve({ '/pkg/': `${ROOT}pkg/` });
 server.routes.set('/model.gguf', (request, response) => sendFile(request, response, model));
@@ -24,7 +24,7 @@ try {
     const { metrics } = await devtools.send('Performance.getMetrics');
     return metrics.find(({ name }) => name === 'ProcessTime').value;
   });
-  const figures = await page.evaluate(measure, { device, prompt: Number(prompt), decode: Number(decode), threads: threads && Number(threads) });
+  const figures = await page.evaluate(measure, { device, prompt: Number(prompt), decode: Number(decode) });
   console.log(JSON.stringify(figures, undefined, 1));
 } finally {
   await context.close();
@@ -32,7 +32,7 @@ try {
 }
 
 /** In the page, with the engine in the same thread, so that its memory can be seen. */
-async function measure({ device, prompt, decode, threads }) {
+async function measure({ device, prompt, decode }) {
   const instantiate = WebAssembly.instantiateStreaming;
   let memory;
   WebAssembly.instantiateStreaming = async (...args) => {
@@ -45,7 +45,7 @@ async function measure({ device, prompt, decode, threads }) {
   const { loadModel } = await import('/pkg/index.js');
   const load = async () => {
     const start = performance.now();
-    const model = await loadModel('/model.gguf', { device, threads, worker: false, contextLength: 2048, onProgress: () => {} });
+    const model = await loadModel('/model.gguf', { device, worker: false, contextLength: 2048, onProgress: () => {} });
     return { model, seconds: Math.round(performance.now() - start) / 1000 };
   };
   const first = await load();

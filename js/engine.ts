@@ -98,6 +98,11 @@ export interface ChatTemplate {
   free(): void;
 }
 
+/** Bytes of a page of WebAssembly's memory. */
+const PAGE = 65_536;
+/** What an engine needs beside its weights, with a context of the usual length. */
+const BESIDE_WEIGHTS = 512 * 2 ** 20;
+
 interface Module {
   default(init: { module_or_path: URL | WebAssembly.Module; memory?: WebAssembly.Memory }): Promise<unknown>;
 }
@@ -119,25 +124,34 @@ export function importCpuEngine(): Promise<EngineModule> {
   return instantiate<EngineModule>(new URL('./engine-cpu.js', import.meta.url), new URL('./engine-cpu.wasm', import.meta.url));
 }
 
-/** Likewise, for several threads of the CPU: with what they share. */
-export async function importThreadedEngine(): Promise<EngineModule & Shared> {
+let threaded: Promise<EngineModule & Shared> | undefined;
+
+/** Likewise, for several threads of the CPU and weights of so many bytes: with what they share, which this thread has once. */
+export function importThreadedEngine(bytes: number): Promise<EngineModule & Shared> {
+  return threaded ??= instantiateShared(bytes).catch((error: unknown) => {
+    threaded = undefined;
+    throw error;
+  });
+}
+
+async function instantiateShared(bytes: number): Promise<EngineModule & Shared> {
+  const memory = sharedMemory(bytes);
   const response = await fetch(new URL('./engine-cpu-threads.wasm', import.meta.url));
   if (!response.ok) throw new Error(`${response.url} was answered with status ${response.status}`);
   const module = await WebAssembly.compile(await response.arrayBuffer());
-  const memory = sharedMemory();
   const glue = new URL('./engine-cpu-threads.js', import.meta.url);
   const engine: EngineModule = await import(/* webpackIgnore: true */ /* @vite-ignore */ glue.href);
   const exports = await engine.default({ module_or_path: module, memory });
   return { ...engine, module, memory, exports: exports as Shared['exports'] };
 }
 
-/** Memory that may grow as far as the browser will let it: some refuse to set aside all that WebAssembly can address. */
-function sharedMemory(): WebAssembly.Memory {
+/** Memory that may grow as far as the browser will let it, and to the weights at least: some refuse to set aside all that can be addressed. */
+function sharedMemory(bytes: number): WebAssembly.Memory {
   for (let maximum = 65_536; ; maximum /= 2) {
     try {
       return new WebAssembly.Memory({ initial: 64, maximum, shared: true });
     } catch (error) {
-      if (maximum <= 4_096) throw error;
+      if (maximum / 2 * PAGE < bytes + BESIDE_WEIGHTS) throw error;
     }
   }
 }

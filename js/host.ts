@@ -153,7 +153,7 @@ class Host {
     const { format, configJson, tokenizerJson, tokenizerConfigJson, chatTemplate } = weights;
     const log = (message: string, data: object): void => this.#page.notify({ type: 'log', level: 'warn', message, data });
     const bytes = weights.files.reduce((sum, file) => sum + (file.sizeBytes() ?? 0), 0);
-    const openOnCpu = (plain: LoaderOptions): Promise<Loader> => this.#openOnCpu(options.threads ?? threadsFor(bytes), log, plain);
+    const openOnCpu = (plain: LoaderOptions): Promise<Loader> => this.#openOnCpu(options.threads ?? threadsFor(bytes), bytes, log, plain);
     const { loader, device, adapter } = await openLoader(options.device, log, openOnCpu, {
       format, configJson, tokenizerJson, tokenizerConfigJson, chatTemplate,
       insist: options.device === 'webgpu',
@@ -197,15 +197,17 @@ class Host {
     return { ...info, name: source.kind === 'files' || source.kind === 'folder' ? source.name : info.name ?? source.name, device, ...(adapter === undefined ? {} : { adapter }) };
   }
 
-  /** The loader of an engine on so many threads, or on this one alone where there can be no others. */
-  async #openOnCpu(threads: number, log: (message: string, data: object) => void, options: LoaderOptions): Promise<Loader> {
+  /** The loader of an engine on so many threads, or on this one alone where there can be no others; for weights of so many bytes. */
+  async #openOnCpu(threads: number, bytes: number, log: (message: string, data: object) => void, options: LoaderOptions): Promise<Loader> {
     const startThread = this.#startThread;
-    const shared = startThread !== undefined && threads > 1 && canShare() ? await importThreadedEngine().catch((error: unknown) => {
+    const plain = async (): Promise<Loader> => (await importCpuEngine()).Loader.open(options);
+    if (startThread === undefined || threads < 2 || !canShare()) return plain();
+    let engine: Awaited<ReturnType<typeof importThreadedEngine>>;
+    try {
+      engine = await fetched('engine-cpu-threads', importThreadedEngine(bytes));
+    } catch (error) {
       log('the engine goes on with one thread', toPlain(error));
-    }) : undefined;
-    if (startThread === undefined || shared === undefined) {
-      const { Loader } = await importCpuEngine();
-      return Loader.open(options);
+      return plain();
     }
     const start = (port: MessagePort): Worker => {
       const thread = startThread();
@@ -213,7 +215,7 @@ class Host {
       channel.notify({ type: 'work', port }, [port]);
       return thread;
     };
-    return shared.Loader.open(options, new Threads(threads, shared, start, log));
+    return engine.Loader.open(options, new Threads(threads, engine, start, log));
   }
 
   async #openStore(cache: PlainLoadOptions['cache']): Promise<Store | undefined> {

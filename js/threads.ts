@@ -9,8 +9,8 @@ const WORKS = 0, LEFT = 1, WORK = 2, AT_IT = 3, WORDS = 4;
 const LOST = -(2 ** 16);
 /** For so long a thread looks again and again before it sleeps: being woken takes longer than most waits, and more than this is never wasted. */
 const SPIN_MS = 0.25;
-/** A thread that is at one piece for so long is gone. */
-const LIMIT_MS = 20_000;
+/** A thread that is at one piece for so long, and for so long again, is gone: the first time the machine may have been asleep. */
+const LIMIT_MS = 10_000;
 /** Models with fewer bytes are computed faster than threads start. */
 const LEAST_BYTES = 64 * 2 ** 20;
 /** A memory's bandwidth is seldom more than so many threads can use. */
@@ -109,7 +109,7 @@ function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Ex
   return new WebAssembly.Instance(module, imports).exports as unknown as Exports;
 }
 
-/** The engine's thread and those beside it. From the first failure on the engine does without them. */
+/** The engine's thread and those beside it. From the first that fails on the engine does without them. */
 export class Threads {
   /** All of them, the engine's included. */
   readonly count: number;
@@ -118,6 +118,8 @@ export class Threads {
   readonly #log: (message: string, data: object) => void;
   readonly #state = new Int32Array(new SharedArrayBuffer(WORDS * Int32Array.BYTES_PER_ELEMENT));
   readonly #others: Worker[] = [];
+  /** Whether one has failed, who will say why. */
+  #failed = false;
 
   /** None beside the engine's has started yet; `startThread` starts one that {@link work}s for a port. */
   constructor(count: number, engine: Shared, startThread: (port: MessagePort) => Worker, log: (message: string, data: object) => void) {
@@ -137,28 +139,32 @@ export class Threads {
         event.preventDefault();
         this.#fail(new Qwen3Error('internal', `a thread has crashed: ${event.message}`));
       });
-      this.#others.push(worker);
       const { module, memory } = this.#engine;
+      this.#others.push(worker);
       port1.postMessage({ module, memory, state: this.#state, thread: this.#others.length, stackEnd } satisfies Place);
-    } catch {
-      // The browser refuses: there is one less.
+    } catch (error) {
+      this.#log('the browser starts no more threads', toPlain(error));
     }
   }
 
   /** Has the work at that address done, in so many pieces. */
   run(address: number, pieces: number): void {
-    if (this.#others.length === 0) return this.#runAlone(address, pieces);
+    if (this.#failed || this.#others.length === 0) return this.#runAlone(address, pieces);
     const state = this.#state;
     Atomics.store(state, WORK, address);
     Atomics.store(state, LEFT, pieces);
     Atomics.add(state, WORKS, 1);
     Atomics.notify(state, WORKS);
     takePart(state, 0, this.#engine.exports);
+    let patience = 2;
     let atIt = Atomics.load(state, AT_IT);
-    while (atIt % LOST !== 0 && changes(state, AT_IT, atIt, LIMIT_MS)) atIt = Atomics.load(state, AT_IT);
+    for (; atIt % LOST !== 0; atIt = Atomics.load(state, AT_IT)) {
+      // It may still write where it was told to: this memory cannot be used any more.
+      if (!changes(state, AT_IT, atIt, LIMIT_MS) && --patience === 0) throw new WebAssembly.RuntimeError('a thread does not finish its work');
+    }
     if (atIt === 0) return;
-    this.#fail(new Qwen3Error('internal', 'a thread does not finish its work'));
-    // Nobody knows which pieces it has begun.
+    this.#failed = true;
+    // Nobody knows which pieces it has left undone.
     this.#runAlone(address, pieces);
   }
 

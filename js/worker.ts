@@ -2,5 +2,5 @@
 
 import { serve } from './host.js';
 
-// Others like it read stored chunks and help with products. Its address is known here alone: bundlers rename files.
+// Others like it read stored chunks and compute beside it. Its address is known here alone: bundlers rename files.
 serve(self, () => new Worker(self.location.href, { type: 'module', name: 'qwen3-web thread' }));

@@ -7,6 +7,8 @@
 mod checkpoints;
 #[path = "parity/promises.rs"]
 mod promises;
+#[path = "parity/strict_threads.rs"]
+mod strict_threads;
 
 use qwen3_web::gpu::{self, Precision};
 use qwen3_web::model::SinkFactory;
@@ -61,6 +63,7 @@ macro_rules! backend {
 }
 
 backend!(cpu, super::cpu_sink);
+backend!(cpu_threads, super::cpu_threads_sink);
 
 // The GPU's two sets of kernels, both on whatever adapter there is.
 backend!(gpu_hardware_kernels, super::gpu_hardware_sink);
@@ -106,6 +109,13 @@ fn a_q8_cache_moves_logits_by_some_percent() {
 
 fn cpu_sink(context: usize) -> Box<SinkFactory> {
     Box::new(move |config| Ok(Box::new(qwen3_web::cpu::Sink::new(config, context)?)))
+}
+
+fn cpu_threads_sink(context: usize) -> Box<SinkFactory> {
+    Box::new(move |config| {
+        let threads = Box::new(strict_threads::StrictThreads::new());
+        Ok(Box::new(qwen3_web::cpu::Sink::new(config, context)?.with_threads(Some(threads))))
+    })
 }
 
 fn gpu_hardware_sink(context: usize) -> Box<SinkFactory> {

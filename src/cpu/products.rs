@@ -264,7 +264,7 @@ pub mod tests {
                 }
                 for (token, floats) in floats.chunks_exact(columns).enumerate() {
                     let mut x = Activations::default();
-                    x.set(floats.to_vec().iter().copied(), columns);
+                    x.set(floats.iter().copied(), columns);
                     let alone = (products.with_one)(&rows, x.one().expect("a token"));
                     assert_eq!(alone[0], product(&unpacked, &x), "{} of {tokens} tokens", dtype.name());
                     assert!(tokens == 1 || several[token] == (token, alone), "{} of {tokens} tokens", dtype.name());
@@ -303,7 +303,7 @@ pub mod tests {
         block[192..208].fill(0x80); // scales of -128,
         block[208..].copy_from_slice(&[0, 0x3c]); // and one of 1.
         let mut x = Activations::default();
-        x.set(vec![1.0; 256].into_iter(), 256);
+        x.set([1.0; 256].into_iter(), 256);
         let products = Products::of(DType::Q6_K).expect("a quantised type");
         let [sum, ..] = (products.with_one)([block; ROWS].as_flattened(), x.one().expect("a token"));
         assert!((sum / (4096.0 * 256.0) - 1.0).abs() < 1e-6, "{sum}");

@@ -4,7 +4,7 @@
 //! of them is lost.
 
 use std::cell::Cell;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use super::activations::Activations;
 use super::attention::Attending;
@@ -86,8 +86,8 @@ impl Team {
         Self { threads, scratches, pace: Pace::default(), together: true }
     }
 
-    /// Takes one token through all layers with `step`, which is as fast with the other threads as without them when processors are
-    /// busy with something else, or slower: what was faster lately is done. With several tokens they are always a help.
+    /// Takes tokens through all layers with `step`: several on all threads, one on all or on this one alone, whichever was faster
+    /// lately, because processors that are busy with something else make the others a hindrance. The head follows the last choice.
     pub fn step<R>(&mut self, tokens: usize, step: impl FnOnce(&mut Self) -> R) -> R {
         if tokens > 1 || self.scratches.len() == 1 {
             self.together = true;
@@ -103,14 +103,13 @@ impl Team {
     /// Calls `piece` for every index below `pieces`, on all threads, with buffers that `fit` has made large enough.
     pub fn share(&mut self, pieces: usize, fit: impl Fn(&mut Scratch), piece: impl Fn(&mut Scratch, usize) + Sync) {
         for scratch in &mut self.scratches {
-            fit(scratch.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()));
+            fit(scratch.get_mut().unwrap_or_else(PoisonError::into_inner));
         }
         let threads: &dyn Threads = if self.together { &*self.threads } else { &Alone };
         threads.run(pieces, &|thread, index| {
             // Nobody else has this thread's, so that nothing is waited for.
-            if let Ok(mut scratch) = self.scratches[thread].lock() {
-                piece(&mut scratch, index);
-            }
+            let mut scratch = self.scratches[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            piece(&mut scratch, index);
         });
     }
 

@@ -1,4 +1,4 @@
-//! The edge: JavaScript values in and out. One source for four builds: an engine for each device, and what either of them
+//! The edge: JavaScript values in and out. One source for five builds: an engine for each device and one for several threads of the CPU, and what they
 //! fetches when it needs it, the grammars of replies that have to keep to a form and the chat templates of other models.
 
 #[cfg(all(feature = "cpu", not(feature = "gpu")))]

@@ -13,14 +13,14 @@ extern "C" {
 
 /// The name is `getrandom`'s (`getrandom_backend="custom"`, which xtask sets).
 #[unsafe(no_mangle)]
-extern "Rust" fn __getrandom_v03_custom(to: *mut u8, length: usize) -> Result<(), Error> {
-    // SAFETY: `getrandom` calls it with memory of that length.
-    let to = unsafe { core::slice::from_raw_parts_mut(to, length) };
+unsafe extern "Rust" fn __getrandom_v03_custom(to: *mut u8, length: usize) -> Result<(), Error> {
     // Browsers give at most so many at a time.
-    for to in to.chunks_mut(65_536) {
-        let bytes = Uint8Array::new_with_length(to.len() as u32);
+    const MOST: usize = 65_536;
+    for start in (0..length).step_by(MOST) {
+        let bytes = Uint8Array::new_with_length(MOST.min(length - start) as u32);
         get_random_values(&bytes).map_err(|_| Error::UNSUPPORTED)?;
-        bytes.copy_to(to);
+        // SAFETY: `getrandom` gives memory of that length, of which these are the next bytes.
+        unsafe { bytes.raw_copy_to_ptr(to.add(start)) };
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ impl Threads {
     pub fn start(js: JsThreads) -> Self {
         let mut stacks: Vec<_> = (1..js.count()).map(|_| vec![0; STACK / size_of::<u128>()]).collect();
         // Stacks grow downwards.
-        stacks.iter_mut().for_each(|stack| js.start(stack.as_mut_ptr_range().end.addr()));
+        stacks.iter_mut().for_each(|stack| js.start(stack.as_mut_ptr_range().end.expose_provenance()));
         Self { js, _stacks: stacks }
     }
 }
@@ -60,7 +60,7 @@ impl cpu::Threads for Threads {
 
     fn run(&self, pieces: usize, piece: &(dyn Fn(usize, usize) + Sync)) {
         let work = Work(piece);
-        self.js.run((&raw const work).addr(), pieces);
+        self.js.run((&raw const work).expose_provenance(), pieces);
     }
 
     fn now(&self) -> f64 {

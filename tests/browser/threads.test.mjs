@@ -2,7 +2,9 @@
 // lost on the way, and where there can be none.
 
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { after, before, test } from 'node:test';
 import { start } from './bench.mjs';
 import { ROOT } from './chromium.mjs';
@@ -41,32 +43,32 @@ const watched = (last) => `
  * What a model says, its logits, what it warned of, which engines were fetched for it, and which other threads took part, of which so
  * many are waited for.
  */
-async function reply(kind, url, { threads, wanted = 0, thread = script(watched()) } = {}) {
+async function reply(kind, source, { threads, wanted = 0, thread = script(watched()) } = {}) {
   const { routes, requests } = benches[kind].server;
   const before = requests.length;
   let started = 0;
   // The first is the engine's own.
   routes.set('/pkg/worker.js', (request, response) => (++started === 1 ? script(WORKER) : thread)(request, response));
   try {
-    const result = await pages[kind].evaluate(async ({ url, threads, wanted }) => {
+    const result = await pages[kind].evaluate(async ({ source, threads, wanted }) => {
       const warnings = [];
       const quiet = () => undefined;
       const logger = { debug: quiet, info: quiet, error: quiet, warn: (message, data) => warnings.push([message, data.message]) };
       const tookPart = new Set();
       const pieces = new BroadcastChannel('pieces');
       pieces.onmessage = ({ data }) => tookPart.add(data);
-      const model = await qwen3.loadModel(url, { device: 'cpu', cache: 'none', logger, threads });
+      const model = await qwen3.loadModel(source, { device: 'cpu', cache: 'none', logger, threads });
       const ids = Array.from({ length: 40 }, (_, index) => 3 + index);
       while (tookPart.size < wanted) await model.logits(ids);
       const logits = await model.logits(ids);
       const { content, thinking } = await model.chat([{ role: 'user', content: 'Solve 3x² + 5x − 2 = 0' }], { seed: 4, maxTokens: 60 });
       // The fixtures have no digits to say.
-      const responseFormat = { type: url.startsWith('/models/') ? 'regex' : 'text', pattern: '\\d\\d' };
+      const responseFormat = { type: String(source).startsWith('/fixtures/') ? 'text' : 'regex', pattern: '\\d\\d' };
       const formed = await model.chat([{ role: 'user', content: '2 + 3' }], { seed: 4, enableThinking: false, maxTokens: 10, responseFormat });
       await model.unload();
       pieces.close();
       return { said: { content, thinking, formed: formed.content, logits: [...logits] }, warnings, tookPart: [...tookPart].sort() };
-    }, { url, threads, wanted });
+    }, { source, threads, wanted });
     return { ...result, engines: requests.slice(before).filter((path) => /engine-.*\.wasm$/.test(path)) };
   } finally {
     routes.delete('/pkg/worker.js');
@@ -84,9 +86,9 @@ for (const url of [TINY, '/fixtures/super-q6_k.gguf', '/fixtures/narrow-f16.gguf
   });
 }
 
-for (const [what, thread, wanted] of [
-  ['fails in the middle of its work', script(watched(5)), 1],
-  ['cannot be started', (_, response) => response.writeHead(404).end(), 0],
+for (const [what, thread, wanted, why] of [
+  ['fails in the middle of its work', script(watched(5)), 1, /broken on purpose/],
+  ['cannot be started', (_, response) => response.writeHead(404).end(), 0, /a thread has crashed/],
 ]) {
   test(`with a thread that ${what} the reply is the same, and a warning tells`, async () => {
     const alone = await reply('isolated', TINY, { threads: 1 });
@@ -94,9 +96,28 @@ for (const [what, thread, wanted] of [
     assert.deepEqual(lost.said, alone.said);
     assert.equal(lost.tookPart.length, wanted);
     assert.ok(lost.warnings.length > 0);
-    for (const [message] of lost.warnings) assert.equal(message, 'the engine goes on without its other threads');
+    for (const [message, cause] of lost.warnings) {
+      assert.equal(message, 'the engine goes on without its other threads');
+      assert.match(cause, why);
+    }
   });
 }
+
+test('a model that is fetched twice, because it was damaged on its way, is computed by all threads', async (t) => {
+  const { routes } = benches.isolated.server;
+  const bytes = readFileSync(`${ROOT}models/tiny-math/${basename(TINY)}`);
+  let fetches = 0;
+  routes.set('/damaged.gguf', (_, response) => {
+    const sent = Buffer.from(bytes);
+    if (++fetches === 1) sent[sent.length - 100] ^= 1;
+    response.writeHead(200, { 'Content-Length': sent.length }).end(sent);
+  });
+  t.after(() => routes.delete('/damaged.gguf'));
+  const source = { urls: ['/damaged.gguf'], sha256: createHash('sha256').update(bytes).digest('hex') };
+  const three = await reply('isolated', source, { threads: 3, wanted: 2 });
+  assert.deepEqual(three.said, (await reply('isolated', TINY, { threads: 1 })).said);
+  assert.deepEqual([fetches, three.tookPart, three.engines, three.warnings], [2, [1, 2], ['/pkg/engine-cpu-threads.wasm'], []]);
+});
 
 test('without the engine for threads there is one, the reply is the same, and a warning tells', async (t) => {
   const { routes } = benches.isolated.server;

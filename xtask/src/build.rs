@@ -30,8 +30,8 @@ const BUILDS: [(&str, &str); 5] = [
 const SMALL: [&str; 2] = [r#"profile.web.lto="fat""#, r#"profile.web.package.qwen3-web.opt-level="s""#];
 
 /// How to link an engine whose memory other instances of it can see. The standard library's objects say that they are not made for
-/// that, which is so of its allocator, its panics and its locks: threads use none of them (`src/wasm/threads.rs`). What is
-/// exported is what they, and wasm-bindgen, need to start.
+/// that, which is so of its allocator and its panics, of which threads use neither, and of its locks, of which each has its own
+/// (`src/cpu/team.rs`). What is exported is what they, and wasm-bindgen, need to start.
 const SHARED_MEMORY: [&str; 9] = [
     "--shared-memory",
     "--no-check-features",
@@ -93,7 +93,7 @@ fn compile(toolchain: &Toolchain, feature: &str) -> Result<()> {
         command.args(SHARED_MEMORY.iter().flat_map(|argument| ["-C".to_owned(), format!("link-arg={argument}")]));
     }
     // Cargo names a cdylib without a hash, so that each build with other features throws the last one away. This variable,
-    // by which rustc's own build keeps its channels apart, gives it one: both engines stay built.
+    // by which rustc's own build keeps its channels apart, gives it one: all engines stay built.
     command.env("__CARGO_DEFAULT_LIB_METADATA", "web");
     shell::run(&mut command)
 }
@@ -102,10 +102,13 @@ fn compile(toolchain: &Toolchain, feature: &str) -> Result<()> {
 /// install: its version must be that of the crate `wasm-bindgen`, and Cargo.lock holds both.
 fn bind(name: &str, keep_names: bool) -> Result<()> {
     let compiled = format!("{TARGET_DIR}/{TARGET}/web/qwen3_web.wasm");
-    let mut module = Module::from_file(&compiled).with_context(|| format!("reading {compiled}"))?;
-    align_thread_locals(&mut module);
-    let mut output = Bindgen::new()
-        .input_bytes(name, module.emit_wasm())
+    let mut bindgen = Bindgen::new();
+    if name == "engine-cpu-threads" {
+        bindgen.input_bytes(name, with_aligned_thread_locals(&compiled)?);
+    } else {
+        bindgen.input_path(&compiled);
+    }
+    let mut output = bindgen
         .web(true)?
         .out_name(name)
         .typescript(true)
@@ -129,7 +132,8 @@ fn bind(name: &str, keep_names: bool) -> Result<()> {
 
 /// The linker gives thread-local variables the alignment 0 where there are none, and wasm-bindgen allocates their room at the start
 /// all the same: 1 is the least that an allocator takes.
-fn align_thread_locals(module: &mut Module) {
+fn with_aligned_thread_locals(compiled: &str) -> Result<Vec<u8>> {
+    let mut module = Module::from_file(compiled).with_context(|| format!("reading {compiled}"))?;
     let exported = module.exports.iter().find(|export| export.name == "__tls_align").map(|export| &export.item);
     if let Some(&ExportItem::Global(global)) = exported {
         let global = module.globals.get_mut(global);
@@ -137,6 +141,7 @@ fn align_thread_locals(module: &mut Module) {
             *align = 1;
         }
     }
+    Ok(module.emit_wasm())
 }
 
 /// The one model that ships with the package.

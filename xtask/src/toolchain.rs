@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::packages;
 use crate::shell::{cargo, command, find, output, run_within, say};
 
-/// The target of both browser builds.
+/// The target of the browser builds.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
 /// For all crates: vectors, and our own source of random bytes (`src/wasm/random.rs`).
