@@ -139,8 +139,7 @@ async function instantiateShared(bytes: number): Promise<EngineModule & Shared> 
   const response = await fetch(new URL('./engine-cpu-threads.wasm', import.meta.url));
   if (!response.ok) throw new Error(`${response.url} was answered with status ${response.status}`);
   const module = await WebAssembly.compile(await response.arrayBuffer());
-  const glue = new URL('./engine-cpu-threads.js', import.meta.url);
-  const engine: EngineModule = await import(/* webpackIgnore: true */ /* @vite-ignore */ glue.href);
+  const engine = await importGlue<EngineModule>(new URL('./engine-cpu-threads.js', import.meta.url));
   const exports = await engine.default({ module_or_path: module, memory });
   return { ...engine, module, memory, exports: exports as Shared['exports'] };
 }
@@ -175,7 +174,12 @@ export function importJinja(): Promise<JinjaModule> {
 }
 
 async function instantiate<M extends Module>(glue: URL, wasm: URL): Promise<M> {
-  const module: M = await import(/* webpackIgnore: true */ /* @vite-ignore */ glue.href);
+  const module = await importGlue<M>(glue);
   await module.default({ module_or_path: wasm });
   return module;
+}
+
+/** From where it lies, past the bundler. */
+function importGlue<M extends Module>(glue: URL): Promise<M> {
+  return import(/* webpackIgnore: true */ /* @vite-ignore */ glue.href);
 }
