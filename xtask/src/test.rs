@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test there is, and one summary.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -11,9 +12,9 @@ use crate::{build, check, node, packages};
 pub fn run() -> Result<()> {
     let mut steps = Steps::default();
     check::steps(&mut steps);
+    // One package after the other, as the steps before built them: for both at once cargo would build what they share anew.
     steps.run("rust", || {
-        let mut tests = cargo();
-        tests.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
+        let mut tests = package_tests("qwen3-web");
         // The kernels run on the same software GPU everywhere, unless the developer chose a device.
         let chosen = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].iter().any(|name| std::env::var_os(name).is_some());
         if let (false, Some(driver)) = (chosen, packages::lavapipe()?) {
@@ -21,6 +22,7 @@ pub fn run() -> Result<()> {
         }
         shell::run(&mut tests)
     });
+    steps.run("xtask", || shell::run(&mut package_tests("xtask")));
     let built = steps.run("build", || build::run(&build::Options::default()));
     if built {
         steps.run("browser", || {
@@ -33,6 +35,12 @@ pub fn run() -> Result<()> {
         steps.skip("browser", "nothing was built");
     }
     steps.finish()
+}
+
+fn package_tests(package: &str) -> Command {
+    let mut tests = cargo();
+    tests.args(["test", "--locked", "--no-fail-fast", "--package", package]);
+    tests
 }
 
 /// Named pieces of work and how they went.
