@@ -1,7 +1,7 @@
 //! Every runtime computes what `transformers` computes in f32, and the same however the tokens are fed to it.
 //!
 //! The checkpoints and the expected values come from `tests/fixtures/checkpoints.py`; those in `.cache/fixtures` are
-//! larger and taken along where `cargo xtask fixtures` has made them. One body for every backend: a test names it.
+//! larger and taken along where that script has made them (`--all`). One body for every backend: a test names it.
 
 #[path = "parity/checkpoints.rs"]
 mod checkpoints;

@@ -112,3 +112,43 @@ test('an adapter that has passed the self-test is not asked again within a week'
     await bench.stop();
   }
 });
+
+test('an adapter that computes garbage is refused, and automatic takes the CPU', async () => {
+  const bench = await start({ webgpu: true });
+  try {
+    const page = await bench.page();
+    const { insisted, automatic, warnings, remembered, healthy } = await page.evaluate(async () => {
+      // What a driver is that compiles one instruction wrongly, in a browser that takes it for a real GPU.
+      const { createShaderModule } = GPUDevice.prototype;
+      let damage = (code) => code.replaceAll('inverseSqrt(', 'sqrt(');
+      GPUDevice.prototype.createShaderModule = function (descriptor) {
+        return createShaderModule.call(this, { ...descriptor, code: damage(descriptor.code) });
+      };
+      for (const word of ['vendor', 'architecture', 'device', 'description']) Object.defineProperty(GPUAdapterInfo.prototype, word, { get: () => 'real' });
+      Object.defineProperty(GPUAdapterInfo.prototype, 'isFallbackAdapter', { get: () => false });
+
+      const load = (options) => globalThis.qwen3.loadModel('/fixtures/narrow-q4_0.gguf', { kernels: 'software', cache: 'none', worker: false, ...options });
+      const deviceOf = async (options) => {
+        const model = await load(options);
+        await model.unload();
+        return model.info.device;
+      };
+      const insisted = await globalThis.attempt(() => load({ device: 'webgpu' }));
+      const warnings = [];
+      const logger = { debug() {}, info() {}, warn: (...told) => warnings.push(told), error() {} };
+      const automatic = await deviceOf({ logger });
+      const remembered = await caches.open('qwen3-web-kernels').then((cache) => cache.keys()).then((keys) => keys.length);
+      damage = (code) => code;
+      return { insisted, automatic, warnings, remembered, healthy: await deviceOf({}) };
+    });
+    assert.equal(insisted.code, 'self-test-failed');
+    assert.match(insisted.message, /real.*known network.*is allowed/);
+    assert.match(insisted.hint, /driver.*'cpu'/);
+    assert.equal(automatic, 'cpu');
+    assert.match(JSON.stringify(warnings), /passed over.*self-test-failed/);
+    assert.equal(remembered, 0, 'a failure is no choice');
+    assert.equal(healthy, 'webgpu', 'the same adapter, computing rightly');
+  } finally {
+    await bench.stop();
+  }
+});
