@@ -24,18 +24,27 @@ after(() => Promise.all(Object.values(benches).map((bench) => bench.stop())));
 const WORKER = readFileSync(`${ROOT}pkg/worker.js`, 'utf8');
 const script = (code) => (_, response) => response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(code);
 
-/** Ahead of the code of a thread: it tells of its first piece, and throws at the piece `last`. */
-const watched = (last) => `
+/** Ahead of the code of a thread: it tells of its first piece, and at the piece `last` does something else. */
+const watched = (last, instead = "throw new Error('broken on purpose')") => `
   const { Instance } = WebAssembly;
   let pieces = 0;
   WebAssembly.Instance = function (module, imports) {
     const { qwen3_piece, ...rest } = new Instance(module, imports).exports;
     const piece = (work, thread, index) => {
       if (++pieces === 1) new BroadcastChannel('pieces').postMessage(thread);
-      if (pieces === ${last}) throw new Error('broken on purpose');
+      if (pieces === ${last}) { ${instead}; }
       qwen3_piece(work, thread, index);
     };
     return { exports: { ...rest, qwen3_piece: piece } };
+  };
+  ${WORKER}`;
+
+/** Ahead of the code of the engine's own thread: the browser gives no shared memory that may grow beyond so many pages. */
+const confined = (pages) => `
+  const { Memory } = WebAssembly;
+  WebAssembly.Memory = function (wanted) {
+    if (wanted.shared && wanted.maximum > ${pages}) throw new RangeError('no room on purpose');
+    return new Memory(wanted);
   };
   ${WORKER}`;
 
@@ -43,12 +52,12 @@ const watched = (last) => `
  * What a model says, its logits, what it warned of, which engines were fetched for it, and which other threads took part, of which so
  * many are waited for.
  */
-async function reply(kind, source, { threads, wanted = 0, thread = script(watched()) } = {}) {
+async function reply(kind, source, { threads, wanted = 0, own = WORKER, thread = script(watched()) } = {}) {
   const { routes, requests } = benches[kind].server;
   const before = requests.length;
   let started = 0;
   // The first is the engine's own.
-  routes.set('/pkg/worker.js', (request, response) => (++started === 1 ? script(WORKER) : thread)(request, response));
+  routes.set('/pkg/worker.js', (request, response) => (++started === 1 ? script(own) : thread)(request, response));
   try {
     const result = await pages[kind].evaluate(async ({ source, threads, wanted }) => {
       const warnings = [];
@@ -128,6 +137,28 @@ test('without the engine for threads there is one, the reply is the same, and a 
   assert.deepEqual(refused.said, alone.said);
   assert.deepEqual(refused.engines, ['/pkg/engine-cpu-threads.wasm', '/pkg/engine-cpu.wasm']);
   assert.match(refused.warnings.join(), /goes on with one thread,.*engine-cpu-threads\.wasm was answered with status 404/);
+});
+
+test('a browser that sets less memory aside has the threads all the same', async () => {
+  const alone = await reply('isolated', TINY, { threads: 1 });
+  const two = await reply('isolated', TINY, { threads: 2, wanted: 1, own: confined(16_384) });
+  assert.deepEqual(two.said, alone.said);
+  assert.deepEqual([two.tookPart, two.engines, two.warnings], [[1], ['/pkg/engine-cpu-threads.wasm'], []]);
+});
+
+test('a browser that gives no shared memory for the weights has one thread, and a warning tells', async () => {
+  const alone = await reply('isolated', TINY, { threads: 1 });
+  const refused = await reply('isolated', TINY, { threads: 2, own: confined(4_096) });
+  assert.deepEqual(refused.said, alone.said);
+  assert.deepEqual([refused.tookPart, refused.engines], [[], ['/pkg/engine-cpu.wasm']]);
+  assert.match(refused.warnings.join(), /goes on with one thread,.*no room on purpose/);
+});
+
+test('with a thread that never ends its work a reply fails, and the next load answers', async () => {
+  const alone = await reply('isolated', TINY, { threads: 1 });
+  const stuck = script(watched(5, 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)'));
+  await assert.rejects(reply('isolated', TINY, { threads: 2, wanted: 1, thread: stuck }), /a thread does not finish its work/);
+  assert.deepEqual((await reply('isolated', TINY, { threads: 2, wanted: 1 })).said, alone.said);
 });
 
 test('a page that is not isolated has one thread, and says the same', async () => {
