@@ -8,6 +8,7 @@ import type { Message, ReplyEvent, SavedReply } from './types.js';
 export interface LoaderOptions {
   format: 'gguf' | 'safetensors';
   contextLength?: number;
+  yarnFactor?: number;
   /** Keys and values in 8 bits, on WebGPU. */
   kvCache?: 'q8';
   /** Times WebGPU's work by its own clock, where it has one. */

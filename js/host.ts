@@ -159,6 +159,7 @@ class Host {
       insist: options.device === 'webgpu',
       ...(options.kernels === undefined ? {} : { kernels: options.kernels }),
       ...(options.contextLength === undefined ? {} : { contextLength: options.contextLength }),
+      ...(options.yarnFactor === undefined ? {} : { yarnFactor: options.yarnFactor }),
       ...(options.kvCache === undefined ? {} : { kvCache: options.kvCache }),
       ...(options.gpuTimestamps === undefined ? {} : { gpuTimestamps: options.gpuTimestamps }),
     });

@@ -85,10 +85,11 @@ function hasFired(signal: AbortSignal | undefined): boolean {
 
 /** What concerns the engine's thread. */
 export function plainOptions(options: LoadOptions): PlainLoadOptions {
-  const { device = 'auto', cache = 'indexeddb', headers = {}, connections = 4, contextLength, stallTimeoutMs, kernels = 'auto', kvCache = 'auto', gpuTimestamps = false, threads } = options;
+  const { device = 'auto', cache = 'indexeddb', headers = {}, connections = 4, contextLength, yarnFactor, stallTimeoutMs, kernels = 'auto', kvCache = 'auto', gpuTimestamps = false, threads } = options;
   const plain: PlainLoadOptions = { device, cache, headers: { ...headers }, pageFetch: options.fetch !== undefined, connections };
   if (stallTimeoutMs !== undefined) plain.stallTimeoutMs = stallTimeoutMs;
   if (contextLength !== undefined) plain.contextLength = contextLength;
+  if (yarnFactor !== undefined) plain.yarnFactor = yarnFactor;
   if (kernels !== 'auto') plain.kernels = kernels;
   if (kvCache !== 'auto') plain.kvCache = kvCache;
   if (gpuTimestamps) plain.gpuTimestamps = true;

@@ -35,6 +35,10 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, Rule>> = {
   device: oneOf('auto', 'webgpu', 'cpu'),
   kernels: oneOf('auto', 'hardware', 'software'),
   contextLength: anInteger,
+  yarnFactor: {
+    expected: 'a number above 1, at most 64',
+    holds: (value) => typeof value === 'number' && value > 1 && value <= 64,
+  },
   kvCache: oneOf('auto', 'q8'),
   gpuTimestamps: aBoolean,
   threads: aCount,

@@ -25,6 +25,7 @@ export interface PlainLoadOptions {
   device: 'auto' | Device;
   kernels?: 'hardware' | 'software';
   contextLength?: number;
+  yarnFactor?: number;
   kvCache?: 'q8';
   gpuTimestamps?: true;
   threads?: number;

@@ -46,6 +46,11 @@ export interface LoadOptions {
   /** Positions of KV cache, at most the model's own. Default 4096, or the model's own if that is less. */
   contextLength?: number;
   /**
+   * Stretches the network by YaRN to so many times the positions of its training (Qwen3: 32,768), as Qwen3's card describes: above 1,
+   * at most 64; how many of them there is memory for says `contextLength`. It costs accuracy on short texts. Default: not at all.
+   */
+  yarnFactor?: number;
+  /**
    * How WebGPU keeps keys and values: `'auto'` (default) in 16 bits, in 32 where that is little; `'q8'` in 8 bits with a scale
    * for each 32, which is half the memory and moves the logits by some percent of their norm.
    */

@@ -57,7 +57,7 @@ fn load(files: &[Vec<u8>]) -> Result<Loaded> {
 fn checkpoint_loader(config: &str) -> Result<(Loader, Received)> {
     let received = Received::default();
     let sink = received.clone();
-    let make_sink = Box::new(move |_: &_| Ok(Box::new(Recorder(sink)) as Box<dyn WeightSink>));
+    let make_sink = Box::new(move |_: &mut _| Ok(Box::new(Recorder(sink)) as Box<dyn WeightSink>));
     Ok((Loader::safetensors(config.as_bytes(), b"{}".to_vec(), make_sink)?, received))
 }
 

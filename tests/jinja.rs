@@ -252,7 +252,7 @@ fn text_that_holds_every_mark_is_refused() {
     assert_eq!(said(&jinja, &json!([{ "role": "user", "content": some }])).unwrap().text(), some);
 }
 
-fn sink(config: &Config) -> Result<Box<dyn WeightSink>> {
+fn sink(config: &mut Config) -> Result<Box<dyn WeightSink>> {
     Ok(Box::new(qwen3_web::cpu::Sink::new(config, 256)?))
 }
 

@@ -144,11 +144,6 @@ impl Loader {
         &self.tensors
     }
 
-    /// Files the model consists of, once a GGUF's header has said it.
-    pub fn files_expected(&self) -> Option<u32> {
-        Some(self.files.1).filter(|count| *count > 0)
-    }
-
     /// So many bytes the current file has: a header that speaks of more is refused before memory is taken for it.
     pub fn expect(&mut self, bytes: u64) {
         self.size = Some(bytes);
@@ -286,12 +281,12 @@ impl Loader {
     }
 
     /// Makes the sink.
-    fn begin(&mut self, config: Config, vocabulary: Option<Vocabulary>, turns: Turns) -> Result<()> {
+    fn begin(&mut self, mut config: Config, vocabulary: Option<Vocabulary>, turns: Turns) -> Result<()> {
         let vocabulary = vocabulary
             .or_else(|| self.tokenizer_json.take().map(Vocabulary::TokenizerJson))
             .ok_or_else(|| Error::internal("a model without a vocabulary"))?;
         let make_sink = self.make_sink.take().ok_or_else(|| Error::internal("the sink was made before"))?;
-        let sink = make_sink(&config)?;
+        let sink = make_sink(&mut config)?;
         self.model = Some(Loaded { config, vocabulary, sink, turns });
         Ok(())
     }

@@ -11,7 +11,7 @@ pub use config::Config;
 pub use loading::{Discard, Loaded, Loader, Vocabulary};
 pub use names::{Naming, Weight, weight_of};
 pub use rope::{Pairing, Rope, Scaling};
-pub use runtime::{DecodePlan, Pending, Runtime, RuntimeInfo, SequenceId, SinkFactory, WeightSink};
+pub use runtime::{DecodePlan, Pending, Positions, Runtime, RuntimeInfo, SequenceId, SinkFactory, WeightSink};
 pub use turns::Turns;
 
 pub use crate::sampling::Sampling;

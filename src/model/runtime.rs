@@ -114,5 +114,26 @@ pub trait WeightSink {
     fn finish(self: Box<Self>) -> Pending<'static, Box<dyn Runtime>>;
 }
 
-/// Makes the sink once the header of the file is known.
-pub type SinkFactory = dyn FnOnce(&Config) -> Result<Box<dyn WeightSink>>;
+/// Makes the sink once the header of the file is known. It may have the network stretched before ([`Positions::apply`]).
+pub type SinkFactory = dyn FnOnce(&mut Config) -> Result<Box<dyn WeightSink>>;
+
+/// The positions that a caller wants of a sequence.
+#[derive(Clone, Copy, Debug)]
+pub struct Positions {
+    /// So many, whatever the network was trained for; a sink refuses what is too many.
+    pub wanted: Option<usize>,
+    /// Else so many, or what the network was trained for if that is less.
+    pub usual: usize,
+    /// See [`Config::stretch`].
+    pub yarn_factor: Option<f64>,
+}
+
+impl Positions {
+    /// Stretches the network if that is wanted. The positions of its sequences.
+    pub fn apply(self, config: &mut Config) -> Result<usize> {
+        if let Some(factor) = self.yarn_factor {
+            config.stretch(factor)?;
+        }
+        Ok(self.wanted.unwrap_or(self.usual.min(config.max_context)))
+    }
+}

@@ -15,10 +15,11 @@ use super::templates::{ChatTemplate, JsChatTemplate};
 use super::thrown::{JsResult, thrown};
 use super::values::{from_js, to_js};
 use crate::error::{Error, Result};
+use crate::model::Positions;
 use crate::{model, session};
 
 /// Positions of KV cache when the caller does not say, at most the model's own.
-pub const DEFAULT_CONTEXT: usize = 4096;
+const DEFAULT_CONTEXT: usize = 4096;
 
 #[wasm_bindgen]
 extern "C" {
@@ -43,8 +44,8 @@ pub struct Wanted<'a> {
     pub kernels: Option<&'a str>,
     /// What an earlier loader's `variant` was.
     pub variant: Option<&'a str>,
-    /// Positions of KV cache; none: as many as usual.
-    pub context_length: Option<usize>,
+    /// Of the KV cache.
+    pub positions: Positions,
     /// Keys and values in 8 bits, where the device can.
     pub q8_cache: bool,
     /// The device's own times, where it has a clock.
@@ -55,9 +56,9 @@ pub struct Wanted<'a> {
 
 #[wasm_bindgen]
 impl Loader {
-    /// Takes the device and says what will come: `{ format: 'gguf' | 'safetensors', contextLength?, kvCache?, insist,
-    /// gpuTimestamps?, kernels?, variant?, configJson?, tokenizerJson?, tokenizerConfigJson?, chatTemplate? }`, the last four
-    /// with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`. The `Threads` of `js/threads.ts`, if there are
+    /// Takes the device and says what will come: `{ format: 'gguf' | 'safetensors', contextLength?, yarnFactor?, kvCache?,
+    /// insist, gpuTimestamps?, kernels?, variant?, configJson?, tokenizerJson?, tokenizerConfigJson?, chatTemplate? }`, the last
+    /// four with safetensors; a GGUF's own tokenizer gives way to `tokenizerJson`. The `Threads` of `js/threads.ts`, if there are
     /// any, are for an engine on the CPU.
     pub async fn open(options: JsValue, threads: JsValue) -> JsResult<Loader> {
         let tokenizer = js_sys::Reflect::get(&options, &"tokenizerJson".into())?;
@@ -112,12 +113,18 @@ async fn open(
             })?)
         }
     };
+    let yarn_factor = match &options["yarnFactor"] {
+        Value::Null => None,
+        factor => Some(
+            factor.as_f64().ok_or_else(|| Error::invalid(format!("yarnFactor: expected a number, got {factor}")))?,
+        ),
+    };
     let (kernels, variant) = (options["kernels"].as_str(), options["variant"].as_str());
     let wanted = Wanted {
         insist: options["insist"] == true,
         kernels,
         variant,
-        context_length,
+        positions: Positions { wanted: context_length, usual: DEFAULT_CONTEXT, yarn_factor },
         q8_cache: options["kvCache"] == "q8",
         timestamps: options["gpuTimestamps"] == true,
         threads,

@@ -38,6 +38,7 @@ const LOAD = {
   gpuTimestamps: [['1', '"on"'], /true or false/],
   threads: [['0', '17', '"all"'], /1 to 16/],
   contextLength: [['0', '1.5', '"4k"'], /at least 1/],
+  yarnFactor: [['1', '65', '"4"', 'NaN'], /above 1, at most 64/],
   onProgress: [['5'], /function/],
   signal: [['{}'], /AbortSignal/],
   cache: [['"disk"', 'true'], /'indexeddb'/],

@@ -80,6 +80,51 @@ for (const { device, kernels = 'auto', variant, names } of BACKENDS) {
   });
 }
 
+/** long-q8_0.gguf, which asks for YaRN itself, as it was before it was stretched: 512 positions. */
+function unstretched() {
+  const bytes = readFileSync(`${ROOT}tests/fixtures/checkpoints/long-q8_0.gguf`);
+  for (let at; (at = bytes.indexOf('qwen3.rope.scaling.')) >= 0;) bytes.write('other', at);
+  const key = 'qwen3.context_length';
+  // After the key its type, a u32, then the value.
+  bytes.writeUInt32LE(512, bytes.indexOf(key) + key.length + 4);
+  return bytes;
+}
+
+for (const device of ['cpu', 'webgpu']) {
+  test(`yarnFactor on ${device} stretches a network as transformers does, and only if asked`, async () => {
+    const bench = await start({ webgpu: device === 'webgpu' });
+    try {
+      bench.server.routes.set('/unstretched.gguf', (_, response) => response.end(unstretched()));
+      const page = await bench.page();
+      const expected = JSON.parse(readFileSync(`${ROOT}tests/fixtures/checkpoints/long-q8_0.json`, 'utf8'));
+      const { plain, stretched, twice, wrong } = await page.evaluate(async ({ device, tokens }) => {
+        const of = async (path, yarnFactor) => {
+          const model = await globalThis.qwen3.loadModel(path, { device, cache: 'none', yarnFactor, contextLength: 512 });
+          const logits = [...await model.logits(tokens)];
+          await model.unload();
+          return { logits, positions: model.info.maxContextLength };
+        };
+        return {
+          plain: await of('/unstretched.gguf'),
+          stretched: await of('/unstretched.gguf', 4),
+          twice: await globalThis.attempt(() => of('/fixtures/long-q8_0.gguf', 4)),
+          wrong: await globalThis.attempt(() => of('/unstretched.gguf', 1)),
+        };
+      }, { device, tokens: expected.tokens });
+      const last = expected.logits[expected.tokens.length - 1];
+      assert.ok(relativeError(stretched.logits, last) <= 1e-3, 'as transformers computes it');
+      assert.ok(relativeError(plain.logits, last) > 1e-2, 'otherwise it is another network');
+      assert.deepEqual([plain.positions, stretched.positions], [512, 2048]);
+      assert.equal(twice.code, 'unsupported-model');
+      assert.match(twice.message, /yarnFactor.*already/);
+      assert.equal(wrong.code, 'invalid-argument');
+      assert.match(wrong.message, /yarnFactor.*a number above 1, at most 64.*1/);
+    } finally {
+      await bench.stop();
+    }
+  });
+}
+
 test('an adapter that has passed the self-test is not asked again within a week', async () => {
   const bench = await start({ webgpu: true });
   try {

@@ -81,7 +81,7 @@ fn memory_is_bounded_by_the_file_s_real_size_whatever_its_header_claims() {
     ];
     for (claim, file) in files {
         let held = most_held(|| {
-            let sink = |config: &_| Ok(Box::new(qwen3_web::cpu::Sink::new(config, 1)?) as Box<dyn WeightSink>);
+            let sink = |config: &mut _| Ok(Box::new(qwen3_web::cpu::Sink::new(config, 1)?) as Box<dyn WeightSink>);
             let mut loader = Loader::gguf(Box::new(sink));
             loader.expect(file.len() as u64);
             let result: Result<()> = file.chunks(4096).try_for_each(|bytes| loader.push(bytes));

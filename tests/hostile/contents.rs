@@ -42,7 +42,7 @@ fn a_config_s_numbers_that_are_none_are_refused() {
 }
 
 fn engine(file: &Gguf) -> Result<Engine> {
-    let sink = |config: &_| Ok(Box::new(qwen3_web::cpu::Sink::new(config, 64)?) as Box<dyn WeightSink>);
+    let sink = |config: &mut _| Ok(Box::new(qwen3_web::cpu::Sink::new(config, 64)?) as Box<dyn WeightSink>);
     let mut loader = Loader::gguf(Box::new(sink));
     loader.push(&file.bytes())?;
     block_on(Engine::load(loader.finish()?, Box::new(|| 0.0)))
@@ -94,7 +94,7 @@ fn a_vocabulary_of_nonsense_is_refused_or_harmless() {
 fn a_tokenizer_json_larger_than_the_embedding_is_refused() {
     let mut tokenizer: Json = serde_json::from_str(&support::tokenizer_json()).unwrap();
     tokenizer["model"]["vocab"]["zz"] = 400.into();
-    let sink = |config: &_| Ok(Box::new(qwen3_web::cpu::Sink::new(config, 64)?) as Box<dyn WeightSink>);
+    let sink = |config: &mut _| Ok(Box::new(qwen3_web::cpu::Sink::new(config, 64)?) as Box<dyn WeightSink>);
     let mut loader = Loader::gguf(Box::new(sink)).with_tokenizer(tokenizer.to_string().into_bytes());
     loader.push(&gguf().bytes()).unwrap();
     let error = block_on(Engine::load(loader.finish().unwrap(), Box::new(|| 0.0))).err().unwrap();

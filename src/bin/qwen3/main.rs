@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pollster::block_on;
 use qwen3_web::error::{Error, Result};
 use qwen3_web::jinja::Jinja;
-use qwen3_web::model::{Loaded, SinkFactory};
+use qwen3_web::model::{Loaded, Positions, SinkFactory};
 use qwen3_web::session::Engine;
 use qwen3_web::{cpu, gpu};
 
@@ -57,6 +57,10 @@ struct Model {
     /// Positions of KV cache.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     context_length: Option<u32>,
+    /// Stretch the network to so many times the positions of its training by YaRN, as Qwen3's card describes: above 1, at most
+    /// 64. It costs accuracy on short texts.
+    #[arg(long, value_name = "FACTOR")]
+    yarn_factor: Option<f64>,
     /// How a GPU keeps keys and values: by default in 16 bits, or in 32 where that is little.
     #[arg(long)]
     kv_cache: Option<KvCache>,
@@ -99,18 +103,17 @@ impl Model {
 
     /// What takes the weights of the model there.
     fn sink(&self, device: Option<gpu::Device>, needed: usize) -> Box<SinkFactory> {
-        let asked = self.context_length.map(|length| length as usize);
-        let context = move |max_context: usize| asked.unwrap_or(needed.min(max_context));
+        let wanted = self.context_length.map(|length| length as usize);
+        let positions = Positions { wanted, usual: needed, yarn_factor: self.yarn_factor };
         let kv_cache = self.kv_cache;
-        Box::new(move |config| match device {
-            Some(device) => {
-                let sink = gpu::Sink::new(&device, config, context(config.max_context))?;
-                Ok(Box::new(match kv_cache {
-                    Some(KvCache::Q8) => sink.with_kv_precision(gpu::Precision::Q8),
-                    None => sink,
-                }))
-            }
-            None => Ok(Box::new(cpu::Sink::new(config, context(config.max_context))?)),
+        Box::new(move |config| {
+            let context_length = positions.apply(config)?;
+            let Some(device) = device else { return Ok(Box::new(cpu::Sink::new(config, context_length)?)) };
+            let sink = gpu::Sink::new(&device, config, context_length)?;
+            Ok(Box::new(match kv_cache {
+                Some(KvCache::Q8) => sink.with_kv_precision(gpu::Precision::Q8),
+                None => sink,
+            }))
         })
     }
 
