@@ -1,11 +1,12 @@
 //! The first-load self-test: a network of one layer with known weights runs through the whole path, from repacking to
-//! logits, and must agree with plain arithmetic. An adapter or driver that computes garbage is found before a reply is.
+//! logits and drawn tokens, and must agree with plain arithmetic. An adapter or driver that computes garbage is found before a
+//! reply is.
 
 use super::device::Device;
 use super::sink::Sink;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{DType, TensorInfo, quant};
-use crate::model::{Config, Rope, Weight, WeightSink};
+use crate::model::{Config, DecodePlan, Rope, Sampling, Weight, WeightSink};
 use crate::sampling::philox4x32_10;
 
 /// ‖device − reference‖ / ‖reference‖ at most; f16 keys and values account for nearly all of it.
@@ -13,6 +14,8 @@ const TOLERANCE: f64 = 2e-3;
 /// The same where the prefill is in f16, which takes 1.6e-3 with numbers rounded to the nearest; an adapter may cut them off.
 const F16_TOLERANCE: f64 = 5e-3;
 const TOKENS: [u32; 4] = [3, 14, 15, 9];
+/// Tokens to draw after them: the first from a prefill's logits, the others from a decode step's.
+const DRAWN: usize = 4;
 
 /// ‖a − b‖ / ‖b‖, in f64; both are of one length.
 pub fn relative_error(a: &[f32], b: &[f64]) -> f64 {
@@ -25,16 +28,7 @@ pub fn relative_error(a: &[f32], b: &[f64]) -> f64 {
 pub async fn run(device: &Device) -> Result<()> {
     let config = config();
     let mut sink = Box::new(Sink::new(device, &config, 32)?);
-    let mut weights = Vec::new();
-    for (seed, (weight, dtype, rows, columns)) in tensors(&config).into_iter().enumerate() {
-        let bytes = blocks(dtype, rows * columns, seed as u32);
-        let shape = if rows == 1 { vec![columns] } else { vec![rows, columns] };
-        let tensor = TensorInfo { name: format!("{weight:?}"), dtype, shape };
-        sink.rows(weight, &tensor, 0, &bytes)?;
-        let mut values = vec![0.0; rows * columns];
-        quant::dequantize(dtype, &bytes, &mut values);
-        weights.push((weight, values));
-    }
+    let weights = weights(&config, |weight, tensor, bytes| sink.rows(weight, tensor, 0, bytes))?;
     let mut runtime = sink.finish().await?;
     let sequence = runtime.open()?;
     runtime.prefill(sequence, &TOKENS).await?;
@@ -42,15 +36,35 @@ pub async fn run(device: &Device) -> Result<()> {
     let expected = reference(&config, &weights, &TOKENS);
     let error = relative_error(&logits, &expected);
     let allowed = if device.variant.f16 { F16_TOLERANCE } else { TOLERANCE };
-    // Written so that a NaN fails.
-    if error <= allowed {
-        return Ok(());
+    if error.is_nan() || error > allowed {
+        return Err(failed(device, format!("is off by {error:.1e} on a known network, {allowed:.0e} is allowed")));
     }
-    let message = format!(
-        "the adapter ({}) is off by {error:.1e} on a known network, {allowed:.0e} is allowed",
-        device.description
-    );
-    Err(Error::new(ErrorKind::SelfTestFailed, message).hint("update the graphics driver, or use device 'cpu'"))
+    let plan = DecodePlan {
+        sampling: Sampling::default(),
+        prompt: TOKENS.to_vec(),
+        reply: Vec::new(),
+        stop: Vec::new(),
+        max_tokens: DRAWN,
+    };
+    runtime.decode(sequence, plan)?;
+    let mut drawn = TOKENS.to_vec();
+    while drawn.len() < TOKENS.len() + DRAWN {
+        let next = runtime.next(sequence).await?;
+        if next.is_empty() {
+            break;
+        }
+        drawn.extend(next);
+    }
+    let known = continued(&config, &weights);
+    if drawn != known {
+        return Err(failed(device, format!("draws {drawn:?} from a known network that says {known:?}")));
+    }
+    Ok(())
+}
+
+fn failed(device: &Device, what: String) -> Error {
+    let message = format!("the adapter ({}) {what}", device.description);
+    Error::new(ErrorKind::SelfTestFailed, message).hint("update the graphics driver, or use device 'cpu'")
 }
 
 fn config() -> Config {
@@ -111,6 +125,33 @@ pub fn blocks(dtype: DType, count: usize, seed: u32) -> Vec<u8> {
     (0..count / dtype.block_elements()).flat_map(block).collect()
 }
 
+/// The values of all weights, whose blocks are shown to `on_tensor` before.
+fn weights(
+    config: &Config,
+    mut on_tensor: impl FnMut(Weight, &TensorInfo, &[u8]) -> Result<()>,
+) -> Result<Vec<(Weight, Vec<f32>)>> {
+    let values = |(seed, (weight, dtype, rows, columns)): (usize, (Weight, DType, usize, usize))| {
+        let bytes = blocks(dtype, rows * columns, seed as u32);
+        let shape = if rows == 1 { vec![columns] } else { vec![rows, columns] };
+        on_tensor(weight, &TensorInfo { name: format!("{weight:?}"), dtype, shape }, &bytes)?;
+        let mut values = vec![0.0; rows * columns];
+        quant::dequantize(dtype, &bytes, &mut values);
+        Ok((weight, values))
+    };
+    tensors(config).into_iter().enumerate().map(values).collect()
+}
+
+/// The tokens, and those that the network says are likeliest to follow.
+fn continued(config: &Config, weights: &[(Weight, Vec<f32>)]) -> Vec<u32> {
+    let mut tokens = TOKENS.to_vec();
+    for _ in 0..DRAWN {
+        let logits = reference(config, weights, &tokens);
+        let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
+        tokens.push(best.unwrap_or_default() as u32);
+    }
+    tokens
+}
+
 /// The network in plain f64 arithmetic: logits after the last token.
 fn reference(config: &Config, weights: &[(Weight, Vec<f32>)], tokens: &[u32]) -> Vec<f64> {
     let of = |weight: Weight| weights.iter().find(|(w, _)| *w == weight).map_or(&[][..], |(_, values)| values);
@@ -161,6 +202,20 @@ fn reference(config: &Config, weights: &[(Weight, Vec<f32>)], tokens: &[u32]) ->
 mod tests {
     use super::*;
     use crate::gpu::testing::prefill_devices;
+
+    #[test]
+    fn no_drawn_token_is_a_close_call() {
+        let config = config();
+        let weights = weights(&config, |_, _, _| Ok(())).unwrap();
+        let tokens = continued(&config, &weights);
+        for length in TOKENS.len()..tokens.len() {
+            let mut logits = reference(&config, &weights, &tokens[..length]);
+            let norm = logits.iter().map(|x| x * x).sum::<f64>().sqrt();
+            logits.sort_by(|a, b| b.total_cmp(a));
+            // Two logits are off by less than all of them together.
+            assert!(logits[0] - logits[1] > 2.0 * F16_TOLERANCE * norm, "{length}: {logits:?}");
+        }
+    }
 
     #[test]
     fn all_sets_of_kernels_pass() {
