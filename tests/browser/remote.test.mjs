@@ -18,6 +18,8 @@ const WEATHER = scriptedModel({
   turns: [{ after: '①', answer: ['Sunny', ' in', ' both'] }],
   context: 4096,
 });
+/** Thinks for as long as it is let, so that whoever ends that is never too late. */
+const MUSING = scriptedModel({ thinking: [' round', ' and'], answer: ['Done'], endless: 'thinking', context: 4096 });
 const PATHS = ['/v1/chat/completions', '/v1/chat/completions/control', '/v1/completions', '/tokenize', '/apply-template'];
 const EQUATION = [{ role: 'user', content: 'Solve x^2 - 5x + 6 = 0' }];
 
@@ -27,9 +29,11 @@ let page;
 let servers = [];
 before(async () => {
   writeFileSync(join(folder, 'weather.gguf'), WEATHER);
+  writeFileSync(join(folder, 'musing.gguf'), MUSING);
   bench = await start();
-  servers = await Promise.all([serveGguf(`${ROOT}models/tiny-math/qwen3-tiny-math-q8_0.gguf`), serveGguf(join(folder, 'weather.gguf'))]);
-  for (const [index, name] of ['/math', '/weather'].entries()) {
+  const files = [`${ROOT}models/tiny-math/qwen3-tiny-math-q8_0.gguf`, join(folder, 'weather.gguf'), join(folder, 'musing.gguf')];
+  servers = await Promise.all(files.map(serveGguf));
+  for (const [index, name] of ['/math', '/weather', '/musing'].entries()) {
     for (const path of PATHS) bench.server.routes.set(`${name}${path}`, servers[index].proxy(name));
   }
   page = await bench.page();
@@ -91,9 +95,10 @@ test('llama.cpp: the same greedy reply as from the model loaded here, by the sam
 test('llama.cpp: options, abort, a thinking cut short, a budget, log probabilities', async () => {
   const r = await page.evaluate(async (messages) => {
     const options = { temperature: 0, seed: 5 };
-    const aborted = math.chat(messages, options);
+    const musing = qwen3.connect({ baseURL: '/musing/v1', model: 'served' });
+    const aborted = musing.chat(messages, options);
     aborted.on('thinking', () => aborted.abort());
-    const skipped = math.chat(messages, options);
+    const skipped = musing.chat(messages, options);
     skipped.on('thinking', () => skipped.skipThinking());
     return {
       whole: await math.chat(messages, options),
@@ -109,14 +114,13 @@ test('llama.cpp: options, abort, a thinking cut short, a budget, log probabiliti
   assert.equal(r.length.finishReason, 'length');
   assert.equal(r.length.content, '');
   assert.match(r.stop.content, /^x₁ = \d$/);
-  for (const cut of [r.budget, r.skipped]) {
-    assert.ok(cut.thinking.length < r.whole.thinking.length && r.whole.thinking.startsWith(cut.thinking), `${cut.thinking} of ${r.whole.thinking}`);
-    assert.equal(cut.finishReason, 'stop');
-    assert.notEqual(cut.content, '');
-  }
+  assert.ok(r.budget.thinking.length < r.whole.thinking.length && r.whole.thinking.startsWith(r.budget.thinking), `${r.budget.thinking} of ${r.whole.thinking}`);
+  assert.notEqual(r.budget.content, '');
+  assert.deepEqual([r.budget.finishReason, r.skipped.finishReason, r.skipped.content], ['stop', 'stop', 'Done']);
+  const endless = ' round and'.repeat(4096);
+  for (const { thinking } of [r.aborted, r.skipped]) assert.ok(thinking !== '' && endless.startsWith(thinking), thinking);
   assert.ok(r.budget.usage.thinkingTokens <= 6);
   assert.equal(r.aborted.finishReason, 'abort');
-  assert.ok(r.whole.thinking.startsWith(r.aborted.thinking) && r.aborted.thinking !== '');
   assert.equal(r.before.finishReason, 'abort');
   assert.equal(r.whole.seed, 5);
   assert.equal(r.logprobs.logprobs.map(({ token }) => token).join(''), r.logprobs.content);

@@ -33,7 +33,8 @@ export async function serveGguf(path) {
     url: address,
     proxy: (prefix) => (incoming, response) => {
       const { method, headers, url } = incoming;
-      const outgoing = request(new URL(url.slice(prefix.length), address), { method, headers }, (answer) => {
+      // A connection of its own: the server may be about to close one that is kept.
+      const outgoing = request(new URL(url.slice(prefix.length), address), { method, headers, agent: false }, (answer) => {
         response.writeHead(answer.statusCode, answer.headers);
         answer.pipe(response);
       });
