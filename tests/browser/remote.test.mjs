@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { serveGguf } from '../servers/llama.mjs';
-import { start } from './bench.mjs';
+import { MODELS, start } from './bench.mjs';
 import { ROOT } from './chromium.mjs';
 import { call, scriptedModel } from './scripted.mjs';
 
@@ -18,8 +18,6 @@ const WEATHER = scriptedModel({
   turns: [{ after: '①', answer: ['Sunny', ' in', ' both'] }],
   context: 4096,
 });
-/** Thinks for as long as it is let, so that whoever ends that is never too late. */
-const MUSING = scriptedModel({ thinking: [' round', ' and'], answer: ['Done'], endless: 'thinking', context: 4096 });
 const PATHS = ['/v1/chat/completions', '/v1/chat/completions/control', '/v1/completions', '/tokenize', '/apply-template'];
 const EQUATION = [{ role: 'user', content: 'Solve x^2 - 5x + 6 = 0' }];
 
@@ -29,7 +27,8 @@ let page;
 let servers = [];
 before(async () => {
   writeFileSync(join(folder, 'weather.gguf'), WEATHER);
-  writeFileSync(join(folder, 'musing.gguf'), MUSING);
+  // It thinks for as long as it is let, so that whoever ends that is never too late.
+  writeFileSync(join(folder, 'musing.gguf'), MODELS['/musing.gguf']);
   bench = await start();
   const files = [`${ROOT}models/tiny-math/qwen3-tiny-math-q8_0.gguf`, join(folder, 'weather.gguf'), join(folder, 'musing.gguf')];
   servers = await Promise.all(files.map(serveGguf));
