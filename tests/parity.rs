@@ -96,6 +96,22 @@ fn an_f16_prefill_is_the_same_however_it_is_cut() {
     promises::chunks_and_reused_prefixes_give_the_same_logits(gpu_f16_sink);
 }
 
+/// Integers round activations alone, to 15 bits: less than an f16 cache does.
+#[test]
+fn an_integer_prefill_moves_logits_by_little() {
+    promises::logits_are_within(1e-3, gpu_integers_sink);
+}
+
+#[test]
+fn an_integer_prefill_draws_what_an_f32_prefill_draws() {
+    promises::draws_agree(gpu_hardware_sink, gpu_integers_sink);
+}
+
+#[test]
+fn an_integer_prefill_is_the_same_however_it_is_cut() {
+    promises::chunks_and_reused_prefixes_give_the_same_logits(gpu_integers_sink);
+}
+
 /// 8 bits are for who wants the room: they cost more than anything else here.
 #[test]
 fn a_q8_cache_moves_logits_by_some_percent() {
@@ -122,12 +138,21 @@ fn gpu_hardware_sink(context: usize) -> Box<SinkFactory> {
     gpu_sink(context, false)
 }
 
-/// Hardware's kernels with the f16 prefill, as if they had been chosen at load.
+/// Hardware's kernels with a prefill in f16, as if they had been chosen at load.
 fn gpu_f16_sink(context: usize) -> Box<SinkFactory> {
+    gpu_variant_sink(context, "shared-128-f16")
+}
+
+/// With one in integers.
+fn gpu_integers_sink(context: usize) -> Box<SinkFactory> {
+    gpu_variant_sink(context, "shared-128-integers")
+}
+
+fn gpu_variant_sink(context: usize, variant: &'static str) -> Box<SinkFactory> {
     Box::new(move |config| {
         let device = pollster::block_on(gpu::Device::open(true, false))?.treat_as_software(false);
-        let device = pollster::block_on(gpu::tuned(device, Some("shared-128-f16")))?;
-        assert_eq!(device.variant(), "shared-128-f16", "{} has no shader-f16", device.description);
+        let device = pollster::block_on(gpu::tuned(device, Some(variant)))?;
+        assert_eq!(device.variant(), variant, "{} has no shader-f16", device.description);
         Ok(Box::new(gpu::Sink::new(&device, config, context)?))
     })
 }

@@ -44,14 +44,39 @@ pub struct Variant {
     pub subgroups: bool,
     /// Threads of a workgroup of a matrix product: a power of two, at least a team.
     pub workgroup: u32,
-    /// A prefill multiplies quantised weights in f16; every other choice leaves all bits as they are.
-    pub f16: bool,
+    /// What a prefill multiplies quantised weights in; every other choice leaves all bits as they are.
+    pub numbers: Numbers,
+}
+
+/// What the products of a prefill are made of, see `kernels/matmul/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// f32.
+    F32,
+    /// Pairs of f16, for which an adapter needs `shader-f16`.
+    F16,
+    /// The weights' integers and two of 8 bits for each activation, four products at a time.
+    Integers,
+}
+
+impl Numbers {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Integers];
+
+    /// What the kernels call them.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Integers => "integers",
+        }
+    }
 }
 
 impl Default for Variant {
     /// What runs everywhere.
     fn default() -> Self {
-        Self { subgroups: false, workgroup: WORKGROUP, f16: false }
+        Self { subgroups: false, workgroup: WORKGROUP, numbers: Numbers::F32 }
     }
 }
 
@@ -175,9 +200,9 @@ impl Device {
         self
     }
 
-    /// Whether its shaders may compute in f16.
-    pub(super) fn has_f16(&self) -> bool {
-        self.raw.features().contains(wgpu::Features::SHADER_F16)
+    /// Whether its shaders may compute in these.
+    pub(super) fn has(&self, numbers: Numbers) -> bool {
+        numbers != Numbers::F16 || self.raw.features().contains(wgpu::Features::SHADER_F16)
     }
 
     /// Lanes that share a row of `blocks` blocks: a power of two, 1 where barriers are dear.

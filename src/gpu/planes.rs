@@ -55,7 +55,9 @@ pub fn defines(dtype: DType) -> Defines {
         DType::Q5_K => ("nibbles", true, "scale_super", "0.0"),
         DType::Q6_K => ("six_bits", false, "scale_halves", "32.0"),
     };
-    Defines::new().set("QUANTS", quants).flag("FIFTH", fifth).set("SCALES", scales).set("OFFSET", offset)
+    let (halves, mins) = (dtype == DType::Q6_K, matches!(scales, "scale_min" | "scale_super"));
+    let defines = Defines::new().set("QUANTS", quants).flag("FIFTH", fifth).set("SCALES", scales).set("OFFSET", offset);
+    defines.set("HALVES", if halves { 2 } else { 1 }).flag("MINS", mins)
 }
 
 /// Moves the blocks of whole rows into planes; the last group is filled up with rows of zeros.

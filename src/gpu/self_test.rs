@@ -2,7 +2,7 @@
 //! logits and drawn tokens, and must agree with plain arithmetic. An adapter or driver that computes garbage is found before a
 //! reply is.
 
-use super::device::Device;
+use super::device::{Device, Numbers};
 use super::sink::Sink;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{DType, TensorInfo, quant};
@@ -35,7 +35,7 @@ pub async fn run(device: &Device) -> Result<()> {
     let logits = runtime.logits(sequence).await?;
     let expected = reference(&config, &weights, &TOKENS);
     let error = relative_error(&logits, &expected);
-    let allowed = if device.variant.f16 { F16_TOLERANCE } else { TOLERANCE };
+    let allowed = if device.variant.numbers == Numbers::F16 { F16_TOLERANCE } else { TOLERANCE };
     if error.is_nan() || error > allowed {
         return Err(failed(device, format!("is off by {error:.1e} on a known network, {allowed:.0e} is allowed")));
     }

@@ -1,6 +1,6 @@
 //! What the kernels' tests share: a device, seeded numbers, random weights of any type, and the relative error.
 
-use super::device::{Device, Dispatch, Variant};
+use super::device::{Device, Dispatch, Numbers, Variant};
 use super::planes;
 use super::runtime::Gpu;
 use super::sink::Sink;
@@ -20,8 +20,9 @@ pub fn hardware() -> Device {
 pub fn variants(device: &Device) -> Vec<Variant> {
     let subgroups = device.raw.features().contains(wgpu::Features::SUBGROUP);
     let adds: &[bool] = if subgroups { &[false, true] } else { &[false] };
-    let sized =
-        |subgroups: &bool| [64, 128, 256].map(|workgroup| Variant { subgroups: *subgroups, workgroup, f16: false });
+    let sized = |subgroups: &bool| {
+        [64, 128, 256].map(|workgroup| Variant { subgroups: *subgroups, workgroup, ..Variant::default() })
+    };
     adds.iter().flat_map(sized).collect()
 }
 
@@ -34,9 +35,11 @@ pub fn devices() -> [Device; 2] {
 /// And all that a prefill has.
 pub fn prefill_devices() -> Vec<Device> {
     let [hardware, software] = devices();
-    let f16 = hardware.clone().with_variant(Variant { f16: true, ..Variant::default() });
-    let there = hardware.has_f16();
-    [hardware, software].into_iter().chain(there.then_some(f16)).collect()
+    let there = Numbers::ALL.into_iter().filter(|numbers| hardware.has(*numbers));
+    let mut devices: Vec<Device> =
+        there.map(|numbers| hardware.clone().with_variant(Variant { numbers, ..Variant::default() })).collect();
+    devices.push(software);
+    devices
 }
 
 /// A seeded generator: splitmix64 (Steele, Lea & Flood, 2014).

@@ -1,12 +1,13 @@
 //! Which of the kernels that compute the same an adapter runs fastest. Each candidate must give the plain kernels' very bits
 //! before its time counts, so that no choice changes a reply, and a driver that miscompiles one does without it. The one
-//! choice that changes bits is f16 in a prefill: it must come near enough, and be faster by a tenth, lest the clock's noise decide.
+//! choice that changes bits is that of the numbers that a prefill multiplies: f16 and integers must come near enough, and be faster
+//! than f32 by a tenth, lest the clock's noise decide.
 
 use std::str::FromStr;
 
 use web_time::Instant;
 
-use super::device::{Device, Variant};
+use super::device::{Device, Numbers, Variant};
 use super::kernels::linear::{Columns, Input, Linear, Output};
 use super::self_test;
 use super::state::{Sequence, State};
@@ -27,16 +28,16 @@ const SUBMIT_MS: f64 = 20.0;
 const ROUNDS: usize = 3;
 /// Milliseconds after which no further candidate is tried: where products take that long, launches matter little.
 const BUDGET_MS: f64 = 300.0;
-/// ‖f16 − f32‖² / ‖f32‖² of a product at most.
-pub const F16_ERROR: f64 = 5e-6;
-/// Of f32's time that f16 may take at most.
-const F16_TIME: f64 = 0.9;
+/// ‖y − f32's‖² / ‖f32's‖² of a prefill's product y at most.
+pub const SQUARE_ERROR: f64 = 5e-6;
+/// Of f32's time that other numbers may take at most.
+const SHARE: f64 = 0.9;
 
 /// The device with its fastest kernels, once they have passed the self-test; or with those of `known`, an earlier result's text
 /// on this adapter. Fails with `self-test-failed` when even the plain kernels compute garbage.
 pub async fn tuned(device: Device, known: Option<&str>) -> Result<Device> {
     let known = known.and_then(|text| text.parse::<Variant>().ok());
-    if let Some(variant) = known.filter(|variant| device.has_f16() || !variant.f16) {
+    if let Some(variant) = known.filter(|variant| device.has(variant.numbers)) {
         return Ok(device.with_variant(variant));
     }
     let variant = if device.software { Variant::default() } else { choose(&device).await? };
@@ -74,15 +75,23 @@ async fn choose(device: &Device) -> Result<Variant> {
             }
         }
     }
-    Ok(Variant { f16: device.has_f16() && prefers_f16(device).await?, ..best.0 })
+    Ok(Variant { numbers: numbers(device).await?, ..best.0 })
 }
 
-/// Whether f16 does for a prefill, and pays.
-async fn prefers_f16(device: &Device) -> Result<bool> {
+/// Those in which a prefill is near enough and fastest.
+async fn numbers(device: &Device) -> Result<Numbers> {
     let bench = Bench::new(device, Columns::Tokens, TOKENS);
     let plain = bench.run(Variant::default()).await?;
-    let Ok(half) = bench.run(Variant { f16: true, ..Variant::default() }).await else { return Ok(false) };
-    Ok(square_error(&half.bits, &plain.bits) <= F16_ERROR && half.milliseconds <= F16_TIME * plain.milliseconds)
+    let mut best = (Numbers::F32, SHARE * plain.milliseconds);
+    for numbers in [Numbers::F16, Numbers::Integers].into_iter().filter(|numbers| device.has(*numbers)) {
+        if let Ok(run) = bench.run(Variant { numbers, ..Variant::default() }).await
+            && square_error(&run.bits, &plain.bits) <= SQUARE_ERROR
+            && run.milliseconds < best.1
+        {
+            best = (numbers, run.milliseconds);
+        }
+    }
+    Ok(best.0)
 }
 
 /// ‖a − b‖² / ‖b‖².
@@ -165,8 +174,8 @@ impl Bench {
 
 impl std::fmt::Display for Variant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (adds, numbers) = (if self.subgroups { "subgroups" } else { "shared" }, if self.f16 { "-f16" } else { "" });
-        write!(f, "{adds}-{}{numbers}", self.workgroup)
+        write!(f, "{}-{}", if self.subgroups { "subgroups" } else { "shared" }, self.workgroup)?;
+        if self.numbers == Numbers::F32 { Ok(()) } else { write!(f, "-{}", self.numbers.name()) }
     }
 }
 
@@ -174,13 +183,15 @@ impl FromStr for Variant {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (kernels, f16) = text.strip_suffix("-f16").map_or((text, false), |kernels| (kernels, true));
-        let parsed = kernels.split_once('-').and_then(|(adds, workgroup)| {
+        let parsed = || {
+            let (adds, rest) = text.split_once('-')?;
+            let (workgroup, numbers) = rest.split_once('-').unwrap_or((rest, Numbers::F32.name()));
             let subgroups = ["shared", "subgroups"].iter().position(|word| *word == adds)? == 1;
             let workgroup = workgroup.parse().ok().filter(|threads| [64, 128, 256].contains(threads))?;
-            Some(Self { subgroups, workgroup, f16 })
-        });
-        parsed.ok_or_else(|| Error::invalid(format!("{text} names no variant of the kernels")))
+            let numbers = Numbers::ALL.into_iter().find(|known| known.name() == numbers)?;
+            Some(Self { subgroups, workgroup, numbers })
+        };
+        parsed().ok_or_else(|| Error::invalid(format!("{text} names no variant of the kernels")))
     }
 }
 
@@ -202,22 +213,26 @@ mod tests {
     }
 
     #[test]
-    fn an_f16_prefill_comes_near_enough() {
+    fn a_prefill_in_other_numbers_comes_near_enough() {
         let device = hardware();
-        assert!(device.has_f16(), "{} has no shader-f16", device.description);
+        assert!(device.has(Numbers::F16), "{} has no shader-f16", device.description);
         let bench = Bench::new(&device, Columns::Tokens, TOKENS);
-        let run = |f16| block_on(bench.run(Variant { f16, ..Variant::default() })).unwrap();
-        let (plain, half) = (run(false), run(true));
-        println!("f16 takes {:.2} of f32's {:.0} ms", half.milliseconds / plain.milliseconds, plain.milliseconds);
-        let error = square_error(&half.bits, &plain.bits);
-        assert!(error > 0.0 && error <= F16_ERROR, "{error:.1e}");
+        let run = |numbers| block_on(bench.run(Variant { numbers, ..Variant::default() })).unwrap();
+        let plain = run(Numbers::F32);
+        for (numbers, allowed) in [(Numbers::F16, SQUARE_ERROR), (Numbers::Integers, 1e-8)] {
+            let run = run(numbers);
+            let (name, share) = (numbers.name(), run.milliseconds / plain.milliseconds);
+            let error = square_error(&run.bits, &plain.bits);
+            println!("{name}: off by {error:.1e}, {share:.2} of f32's {:.0} ms", plain.milliseconds);
+            assert!(error > 0.0 && error <= allowed, "{name}: {error:.1e}");
+        }
     }
 
     #[test]
     fn the_choice_is_one_of_the_variants_and_is_kept_as_text() {
         let device = hardware();
         let chosen = block_on(tuned(device.clone(), None)).unwrap().variant;
-        assert!(variants(&device).contains(&Variant { f16: false, ..chosen }), "{chosen}");
+        assert!(variants(&device).contains(&Variant { numbers: Numbers::F32, ..chosen }), "{chosen}");
         let again = block_on(tuned(device.clone(), Some(&chosen.to_string()))).unwrap().variant;
         assert_eq!(again, chosen);
         let text = if chosen.workgroup == 64 { "shared-256" } else { "shared-64" };
@@ -227,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_text_of_another_version_is_not_taken() {
-        for text in ["", "shared", "shared-", "shared-96", "warps-64", "subgroups-64-2", "f16", "shared-64-f16-f16"] {
+        for text in ["", "shared", "shared-", "shared-96", "warps-64", "subgroups-64-2", "f16", "shared-64-", "shared-64-f16-f16"] {
             assert!(text.parse::<Variant>().is_err(), "{text}");
         }
     }

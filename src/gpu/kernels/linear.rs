@@ -1,11 +1,11 @@
-//! Products with a weight matrix, everything around them fused: `matvec.wgsl` for decode, `matmul.wgsl` for prefill.
+//! Products with a weight matrix, everything around them fused: `matvec.wgsl` for decode, `matmul/` for prefill.
 //!
 //! y = epilogue(W · prologue(x)), see [`Input`] and [`Output`]. On hardware a prefill uses the tiled kernel; on a
 //! software adapter it uses the matvec kernel for several tokens at once, without a barrier.
 
 use super::WORKGROUP;
 use crate::error::Result;
-use crate::gpu::device::{Device, Dispatch};
+use crate::gpu::device::{Device, Dispatch, Numbers};
 use crate::gpu::planes::{self, BLOCK};
 use crate::gpu::weights::Matrix;
 
@@ -117,7 +117,8 @@ impl Linear<'_> {
             if tiled {
                 let grid = [(groups * halves as u32 * 4).div_ceil(2 * TILE), 1, 1];
                 // Unquantised weights are for who wants them exact.
-                let defines = defines.flag("F16", device.variant.f16 && self.matrix.dtype.is_quantised());
+                let numbers = if self.matrix.dtype.is_quantised() { device.variant.numbers } else { Numbers::F32 };
+                let defines = defines.set("NUMBERS", numbers.name());
                 return Ok(device.dispatch("matmul", defines, &bindings, grid)?.for_tokens(1, TILE));
             }
             let columns = match self.columns {
@@ -157,7 +158,7 @@ mod tests {
     use crate::formats::{DType, quant};
     use crate::gpu::self_test::relative_error;
     use crate::gpu::testing::{Random, devices, prefill_devices, random_matrix, run, state, variants};
-    use crate::gpu::tune::F16_ERROR;
+    use crate::gpu::tune::SQUARE_ERROR;
 
     /// What a product shall be, in f64.
     #[derive(Clone, Copy)]
@@ -334,10 +335,11 @@ mod tests {
                         .flat_map(|t| reference.token(&x[t * columns..][..columns], &before[t * results..][..results]))
                         .collect();
                     let error = relative_error(&actual, &expected);
-                    let allowed = match (device.variant.f16 && dtype.is_quantised(), output) {
+                    let rounded = device.variant.numbers != Numbers::F32 && dtype.is_quantised();
+                    let allowed = match (rounded, output) {
                         (false, _) => 1e-5,
-                        (true, Output::Swiglu) => 2.0 * F16_ERROR.sqrt(), // a product of two
-                        (true, _) => F16_ERROR.sqrt(),
+                        (true, Output::Swiglu) => 2.0 * SQUARE_ERROR.sqrt(), // a product of two
+                        (true, _) => SQUARE_ERROR.sqrt(),
                     };
                     let kernels = format!("{}, software {}", device.variant(), device.software);
                     assert!(error < allowed, "{} {rows}x{columns} {output:?} {kernels}: {error}", dtype.name());
