@@ -48,7 +48,7 @@ impl Cpu {
             adapter: None,
             context_length,
             weight_bytes,
-            kv_cache_bytes: (per_position * context_length) as u64,
+            kv_cache_bytes: per_position as u64 * context_length as u64,
             quantization: quantization(&network),
             prefill_chunk: TILE,
         };

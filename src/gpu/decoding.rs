@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use web_time::Instant;
+
 use super::device::Readback;
 use super::kernels::linear::WIDTHS;
 use super::runtime::{Gpu, Sequence};
@@ -11,8 +13,43 @@ use crate::error::{Error, Result};
 use crate::model::SequenceId;
 use crate::sampling::{Sampler, ids_of};
 
-/// Decode steps on the device before the first of them is read.
+/// Decode steps on the device before the first of them is read, to begin with.
 pub const RUN_AHEAD: usize = 4;
+/// The most of them, where results are long on their way: a browser may look for them ten times a second only.
+const MOST_AHEAD: usize = 16;
+
+/// How long results are on their way, against how often they come.
+pub struct Ahead {
+    /// Milliseconds from a submit of nothing to its result.
+    latency: f64,
+    /// Steps read since.
+    read: usize,
+    since: Instant,
+}
+
+impl Ahead {
+    /// Nothing has been read yet.
+    pub fn new(latency: f64) -> Self {
+        Self { latency, read: 0, since: Instant::now() }
+    }
+
+    /// A step has been read: how many shall be on the device, where there were so many.
+    fn note(&mut self, run_ahead: usize) -> usize {
+        self.read += 1;
+        if self.read < MOST_AHEAD {
+            return run_ahead;
+        }
+        let interval = self.since.elapsed().as_secs_f64() * 1e3 / self.read as f64;
+        *self = Self::new(self.latency);
+        deep_enough(run_ahead, self.latency, interval)
+    }
+}
+
+/// So many steps that the device never waits for the reader of the first, or, as long as it does, more than before.
+fn deep_enough(run_ahead: usize, latency: f64, interval: f64) -> usize {
+    let enough = (latency / interval).ceil() as usize + 1;
+    enough.clamp(run_ahead, MOST_AHEAD.max(run_ahead))
+}
 
 /// A sequence's running decode.
 pub struct Decoding {
@@ -206,6 +243,7 @@ impl Gpu {
     async fn receive(&mut self) -> Result<()> {
         let flight = self.in_flight.pop_front().ok_or_else(|| Error::internal("no step is in flight"))?;
         let (bytes, worked) = self.network.frame.device.read_timed(flight.readback).await?;
+        self.run_ahead = self.ahead.note(self.run_ahead);
         let header: Header = bytemuck::pod_read_unaligned(&bytes);
         let share = worked.map(|milliseconds| milliseconds / flight.draws.len() as f64);
         for (id, run, most) in flight.draws {
@@ -269,5 +307,23 @@ impl Gpu {
 
     pub(super) fn decoding(&mut self, id: SequenceId) -> Result<&mut Decoding> {
         self.sequence(id)?.decoding.as_mut().ok_or_else(|| Error::internal("the sequence is not decoding"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of the run-ahead where a step takes `step` milliseconds and a result `latency` more.
+    fn settled(step: f64, latency: f64) -> usize {
+        (0..20).fold(RUN_AHEAD, |steps, _| deep_enough(steps, latency, step.max((step + latency) / steps as f64)))
+    }
+
+    #[test]
+    fn the_device_runs_as_far_ahead_as_results_are_long_on_their_way() {
+        assert_eq!(settled(10.0, 0.5), RUN_AHEAD);
+        assert_eq!(settled(2.0, 5.0), RUN_AHEAD);
+        assert_eq!(settled(10.0, 100.0), 11);
+        assert_eq!(settled(1.0, 100.0), MOST_AHEAD);
     }
 }

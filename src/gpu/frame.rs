@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::model::Config;
 
 /// The most tokens of one chunk of a prefill.
-pub const CHUNK: usize = 256;
+pub const CHUNK: usize = 512;
 
 /// Projections of one input: one matrix where possible, so that they share a dispatch.
 pub enum Projection {
@@ -81,7 +81,7 @@ pub struct Frame {
     pub activations: Activations,
     /// See [`super::kernels::attention::Attention::rope`].
     pub rope: wgpu::Buffer,
-    /// The last activations of each slot's last prefill: `[slot][hidden]`.
+    /// The last activations of each slot's last prefill, as decode reads them: `[slot][hidden]`.
     pub kept: wgpu::Buffer,
 }
 
@@ -138,7 +138,13 @@ impl Frame {
         let fused = columns != Columns::Tokens && !self.device.software;
         let merged = if fused {
             let splits = splits(&self.device);
-            Input::Combine { partials: &at.attended, softmax: &at.softmax, head_dim: config.head_dim, splits }
+            Input::Combine {
+                partials: &at.attended,
+                softmax: &at.softmax,
+                heads: config.heads,
+                head_dim: config.head_dim,
+                splits,
+            }
         } else {
             Input::Plain(&at.attended)
         };
@@ -168,8 +174,9 @@ impl Frame {
         (y, y_columns, y_offset): (&wgpu::Buffer, usize, usize),
         columns: Columns,
     ) -> Result<Vec<Dispatch>> {
-        let state = &self.state.buffer;
-        Linear { matrix, input, output, y, y_columns, y_offset, columns, state }.dispatches(&self.device)
+        let (state, at) = (&self.state.buffer, &self.activations);
+        let feeds = [&at.x, &at.inner, &at.up].contains(&y);
+        Linear { matrix, input, output, y, y_columns, y_offset, feeds, columns, state }.dispatches(&self.device)
     }
 
     /// x normalised: fused into the next kernel in decode, a dispatch of its own in a prefill.

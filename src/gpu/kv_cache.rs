@@ -40,9 +40,10 @@ fn tile_bytes(config: &Config, precision: Precision) -> usize {
     precision.bytes(TILE * config.kv_heads * config.head_dim)
 }
 
-/// Bytes of a sequence's cache of so many positions.
+/// Bytes of a sequence's cache of so many positions, which may be more than a `usize` of 32 bits holds.
 pub fn cache_bytes(config: &Config, precision: Precision, positions: usize) -> u64 {
-    (2 * config.layers * positions.div_ceil(TILE) * tile_bytes(config, precision)) as u64
+    let factors = [config.layers, positions.div_ceil(TILE), tile_bytes(config, precision)];
+    2 * factors.map(|factor| factor as u64).iter().product::<u64>()
 }
 
 impl KvCache {
@@ -50,11 +51,11 @@ impl KvCache {
     pub fn new(device: &Device, config: &Config, precision: Precision, pages: usize) -> Self {
         let limits = device.limits();
         let tile_bytes = tile_bytes(config, precision);
-        let most = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) as usize / tile_bytes;
+        let most = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) / tile_bytes as u64;
         let tiles = SLAB.min(pages);
         let layers = (0..config.layers).map(|_| buffers(device, tiles * tile_bytes)).collect();
         let free = (0..tiles as u32).rev().collect();
-        Self { precision, layers, tiles, limit: most.min(SLOTS * pages), free, tile_bytes }
+        Self { precision, layers, tiles, limit: most.min((SLOTS * pages) as u64) as usize, free, tile_bytes }
     }
 
     /// Makes room for so many more tiles; true if buffers were replaced, so that what binds them must be rebuilt. The

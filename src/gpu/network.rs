@@ -9,6 +9,7 @@ use super::kernels::attention::{Attention, Precision, Step};
 use super::kernels::embed::Embed;
 use super::kernels::guess;
 use super::kernels::linear::{Columns, WIDTHS};
+use super::kernels::order;
 use super::kernels::sampler;
 use super::kv_cache::KvCache;
 use super::weights::Matrix;
@@ -65,6 +66,7 @@ pub struct Network {
     decode: [OnceCell<Pass>; WIDTHS.len()],
     prefill_embed: Vec<Dispatch>,
     prefill: Vec<Steps>,
+    keep: Dispatch,
     /// Draws from the logits, then guesses.
     sample: Vec<Dispatch>,
     /// Draws from the last column's logits; like all that only guesses need, built when the first is tried.
@@ -87,6 +89,7 @@ impl Network {
         let (decode_embed, prefill_embed) = (embed(None)?, embed(Some(&activations.tokens))?);
         let mut sample = sampler::dispatches(device, &activations.logits, sampler, state, false)?;
         sample.push(guess::dispatch(device, frame.context_length, &sampler.text, state)?);
+        let keep = order::keep(device, frame.config.hidden, &activations.x, &frame.kept, state)?;
         let head = frame.head(ends.head(), &ends.final_norm, Columns::Sequences(1))?;
         let (mut layers, mut prefill, mut alone) = (Vec::new(), Vec::new(), Vec::new());
         for built in built {
@@ -110,6 +113,7 @@ impl Network {
             decode,
             prefill_embed,
             prefill,
+            keep,
             sample,
             sample_last: OnceCell::new(),
         })
@@ -198,10 +202,14 @@ impl Network {
         Ok(all(&self.decode_embed).chain(layers).chain(all(&pass.head)).chain(each(sample_last)).chain(guess))
     }
 
-    /// A chunk of a prefill, without logits: the embedding, then layer by layer.
-    pub fn prefill_step<'a>(&'a self, attention: &'a AttentionSteps) -> impl Iterator<Item = Vec<&'a Dispatch>> {
+    /// A chunk of a prefill, without logits: the embedding, then layer by layer, and its last token's activations kept.
+    pub fn prefill_step<'a>(&'a self, attention: &'a AttentionSteps) -> Vec<Vec<&'a Dispatch>> {
         let layers = self.prefill.iter().zip(&attention.prefill).map(|layer| chain(layer).collect());
-        std::iter::once(self.prefill_embed.iter().collect()).chain(layers)
+        let mut parts: Vec<Vec<_>> = std::iter::once(self.prefill_embed.iter().collect()).chain(layers).collect();
+        if let Some(last) = parts.last_mut() {
+            last.push(&self.keep);
+        }
+        parts
     }
 
     /// The head over the first row of x.
@@ -224,12 +232,6 @@ impl Network {
         self.frame.device.queue.write_buffer(&self.frame.activations.tokens, 0, bytemuck::cast_slice(tokens));
     }
 
-    /// Keeps row `index` of x, the last of a slot's prefill.
-    pub fn keep(&self, encoder: &mut wgpu::CommandEncoder, index: usize, slot: usize) {
-        let Frame { activations, kept, config, .. } = &self.frame;
-        let bytes = (config.hidden * 4) as u64;
-        encoder.copy_buffer_to_buffer(&activations.x, index as u64 * bytes, kept, slot as u64 * bytes, bytes);
-    }
 
     /// Makes what was kept the first row of x.
     pub fn recall(&self, encoder: &mut wgpu::CommandEncoder, slot: usize) {

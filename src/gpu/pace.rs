@@ -8,6 +8,8 @@ const SUBMIT_MS: f64 = 8.0;
 const CHUNK_MS: f64 = 64.0;
 /// The fewest tokens of a chunk on hardware: a tile of the matmul kernel.
 const TILE: usize = 32;
+/// How many times as large a chunk is as the one before it, at most.
+const GROWTH: f64 = 8.0;
 /// Tokens of a chunk on a software adapter, where every token takes long and none gets cheaper by company.
 const SOFTWARE_CHUNK: usize = 16;
 
@@ -45,7 +47,7 @@ impl Pace {
         // Waiting shall not be most of the time where the way to the device is long.
         let wanted = tokens as f64 * CHUNK_MS.max(2.0 * self.latency) / work;
         let before = self.chunk;
-        let whole_tiles = wanted.min(2.0 * before as f64) as usize / TILE * TILE;
+        let whole_tiles = wanted.min(GROWTH * before as f64) as usize / TILE * TILE;
         self.chunk = whole_tiles.clamp(self.least, self.most);
         let next = work * self.chunk as f64 / before as f64;
         self.submits = ((next / SUBMIT_MS).ceil() as usize).clamp(1, self.most_submits);
@@ -67,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_fast_device_gets_whole_chunks_in_few_submits() {
-        let pace = after_many(0.02, 0.5);
+        let pace = after_many(0.01, 0.5);
         assert_eq!((pace.chunk, pace.submits), (CHUNK, 1));
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use web_time::Instant;
 
-use super::decoding::{CpuDraws, Decoding, Flight, RUN_AHEAD};
+use super::decoding::{Ahead, CpuDraws, Decoding, Flight, RUN_AHEAD};
 use super::kernels::attention::TILE;
 use super::kernels::sampler::Options;
 use super::kv_cache::{KvCache, SLAB, cache_bytes};
@@ -27,6 +27,7 @@ pub struct Gpu {
     /// Steps submitted and not read, oldest first.
     pub(super) in_flight: VecDeque<Flight>,
     pub(super) run_ahead: usize,
+    pub(super) ahead: Ahead,
     pace: Pace,
     next_id: u32,
     next_run: u64,
@@ -91,6 +92,7 @@ impl Gpu {
             columns: Vec::new(),
             in_flight: VecDeque::new(),
             run_ahead: RUN_AHEAD,
+            ahead: Ahead::new(latency),
             pace,
             next_id: 0,
             next_run: 0,
@@ -131,7 +133,7 @@ impl Gpu {
         network.frame.state.write_columns(tokens.len(), &[(slot, 0)]);
         network.frame.state.write_sequence(slot, state::Sequence { pos: start as u32, ..state::Sequence::default() });
         let begun = Instant::now();
-        let parts: Vec<_> = network.prefill_step(&self.attention).collect();
+        let parts = network.prefill_step(&self.attention);
         let mut worked = None;
         let mut slices = parts.chunks(parts.len().div_ceil(self.pace.submits)).peekable();
         while let Some(slice) = slices.next() {
@@ -141,7 +143,6 @@ impl Gpu {
                 network.frame.device.queue.submit([encoder.finish()]);
                 continue;
             }
-            network.keep(&mut encoder, tokens.len() - 1, slot);
             let staged = network.frame.device.stage(&mut encoder, &network.frame.state.buffer, 4);
             (_, worked) = network.frame.device.read_timed(network.frame.device.submit(encoder, staged)).await?;
         }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::device::Device;
 use super::frame::{Frame, Layer, Projection};
 use super::kernels::attention::Precision;
+use super::kernels::order::arranged;
 use super::kv_cache::precision;
 use super::network::{Built, Ends, Network};
 use super::runtime::Gpu;
@@ -64,13 +65,15 @@ impl Sink {
         self.matrices.remove(&weight).ok_or_else(|| Error::internal(format!("the weight {weight:?} never arrived")))
     }
 
-    fn vector(&mut self, weights: &[Weight]) -> Result<wgpu::Buffer> {
-        let mut all = Vec::new();
-        for weight in weights {
-            let missing = || Error::internal(format!("the weight {weight:?} never arrived"));
-            all.extend(self.vectors.remove(weight).ok_or_else(missing)?);
-        }
-        Ok(self.frame.device.storage_of("vector", &all))
+    fn vector(&mut self, weight: Weight) -> Result<Vec<f32>> {
+        self.vectors.remove(&weight).ok_or_else(|| Error::internal(format!("the weight {weight:?} never arrived")))
+    }
+
+    /// The weights of a norm of activations.
+    fn norm(&mut self, weight: Weight) -> Result<wgpu::Buffer> {
+        let vector = self.vector(weight)?;
+        let device = &self.frame.device;
+        Ok(device.storage_of("norm", &arranged(device, &vector)))
     }
 
     /// One matrix where the parts have one type and fit one shard, else the parts.
@@ -96,18 +99,23 @@ impl Sink {
             Weight::KeyBias(layer),
             Weight::ValueBias(layer),
         ];
-        let there: Vec<_> = all.into_iter().filter(|&weight| self.frame.config.has(weight)).collect();
-        if there.is_empty() { Ok(None) } else { self.vector(&there).map(Some) }
+        let mut vectors = Vec::new();
+        for weight in all {
+            if self.frame.config.has(weight) {
+                vectors.extend(self.vector(weight)?);
+            }
+        }
+        Ok((!vectors.is_empty()).then(|| self.frame.device.storage_of("head vectors", &vectors)))
     }
 
     fn layer(&mut self, layer: usize) -> Result<Layer> {
         Ok(Layer {
-            attention_norm: self.vector(&[Weight::AttentionNorm(layer)])?,
+            attention_norm: self.norm(Weight::AttentionNorm(layer))?,
             qkv: self.projection(&[Weight::Query(layer), Weight::Key(layer), Weight::Value(layer)])?,
             head_vectors: self.head_vectors(layer)?,
             window: self.frame.config.window(layer),
             output: self.matrix(Weight::Output(layer))?,
-            feed_forward_norm: self.vector(&[Weight::FeedForwardNorm(layer)])?,
+            feed_forward_norm: self.norm(Weight::FeedForwardNorm(layer))?,
             gate_up: self.projection(&[Weight::Gate(layer), Weight::Up(layer)])?,
             down: self.matrix(Weight::Down(layer))?,
         })
@@ -143,7 +151,7 @@ impl Sink {
         }
         let embedding = self.matrix(Weight::Embedding)?;
         let untied_head = if self.frame.config.tied { None } else { Some(self.matrix(Weight::Head)?) };
-        let ends = Ends { embedding, final_norm: self.vector(&[Weight::FinalNorm])?, untied_head };
+        let ends = Ends { embedding, final_norm: self.norm(Weight::FinalNorm)?, untied_head };
         Network::new(self.frame, self.layers, ends, quantization, precision)
     }
 }

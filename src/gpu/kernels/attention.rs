@@ -5,6 +5,7 @@
 //! a software adapter always takes `append.wgsl` and `attention_serial.wgsl`, which need no barrier.
 
 use super::WORKGROUP;
+use super::order::interleaved;
 use crate::error::Result;
 use crate::gpu::device::{Binding, Device, Dispatch};
 use crate::gpu::shader::Defines;
@@ -70,7 +71,7 @@ pub struct Attention<'a> {
     pub keys: &'a wgpu::Buffer,
     /// Values: `[tile][kv head][position % 32][head_dim / 4]`, 4 numbers each.
     pub values: &'a wgpu::Buffer,
-    /// Whole results: `[column][head][head_dim]`; in fused decode partial ones: `[column][head][split][head_dim]`.
+    /// Whole results: `[column][head][head_dim]`; in fused decode partial ones: `[column][split]`, and each as decode reads them.
     pub y: &'a wgpu::Buffer,
     /// Fused decode: `[column][head][split]` (maximum, sum).
     pub softmax: &'a wgpu::Buffer,
@@ -78,7 +79,7 @@ pub struct Attention<'a> {
     pub state: &'a wgpu::Buffer,
 }
 
-/// Workgroups that share the positions of one KV head in fused decode.
+/// Workgroups that share the positions of one KV head in fused decode: on hardware a multiple of four, see `matvec.wgsl`.
 pub fn splits(device: &Device) -> u32 {
     if device.software { 1 } else { 8 }
 }
@@ -129,6 +130,7 @@ impl Attention<'_> {
                 .set("TOKENS", 1)
                 .set("Q", group)
                 .set("NSPLIT", splits(device))
+                .flag("INTERLEAVED", interleaved(device))
                 .set("KV_ACCESS", "read_write")
                 .flag("LAST", step == Step::LastGuess);
             let grid = [config.kv_heads as u32, splits(device), 1];
@@ -166,6 +168,7 @@ impl Attention<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::kernels::order::arranged;
     use crate::gpu::self_test::relative_error;
     use crate::gpu::testing::{PAGES, Random, devices, run, state};
     use crate::model::Rope;
@@ -289,7 +292,7 @@ mod tests {
                 (Precision::F32, 4, 2, 64, 33, false),
                 (Precision::F16, 8, 2, 128, 31, false),
                 (Precision::F32, 2, 1, 128, 300, false),
-                (Precision::F16, 3, 3, 8, 1, false),
+                (Precision::F16, 4, 4, 8, 1, false),
                 (Precision::F32, 6, 2, 64, 150, true),
                 (Precision::F16, 7, 1, 96, 36, true),
                 (Precision::Q8, 4, 2, 128, 70, false),
@@ -353,7 +356,7 @@ mod tests {
                         y[..attention].to_vec()
                     } else {
                         let softmax = run(&device, 1, &[], &softmax, heads * splits as usize * 2);
-                        merge(&y, &softmax, head_dim, splits as usize)
+                        merge(&device, &y, &softmax, head_dim)
                     };
                     let error = relative_error(&actual, &expected);
                     assert!(
@@ -366,16 +369,20 @@ mod tests {
         }
     }
 
-    /// What `matvec.wgsl` does with partial results.
-    fn merge(partials: &[f32], softmax: &[f32], head_dim: usize, splits: usize) -> Vec<f32> {
-        let head = |(partials, softmax): (&[f32], &[f32])| -> Vec<f32> {
+    /// What `matvec.wgsl` does with partial results, in the order of a decode step.
+    fn merge(device: &Device, partials: &[f32], softmax: &[f32], head_dim: usize) -> Vec<f32> {
+        let splits = splits(device) as usize;
+        let attention = partials.len() / splits;
+        let elements: Vec<usize> = (0..attention).collect();
+        let mut merged = vec![0.0; attention];
+        for (place, element) in arranged(device, &elements).into_iter().enumerate() {
+            let softmax = &softmax[element / head_dim * splits * 2..][..splits * 2];
             let top = softmax.iter().step_by(2).copied().fold(f32::MIN, f32::max);
             let weight = |s: usize| (softmax[2 * s] - top).exp();
             let sum: f32 = (0..splits).map(|s| weight(s) * softmax[2 * s + 1]).sum();
-            (0..head_dim)
-                .map(|d| (0..splits).map(|s| weight(s) * partials[s * head_dim + d]).sum::<f32>() / sum)
-                .collect()
-        };
-        partials.chunks(splits * head_dim).zip(softmax.chunks(splits * 2)).flat_map(head).collect()
+            let whole: f32 = (0..splits).map(|s| weight(s) * partials[s * attention + place]).sum();
+            merged[element] = whole / sum;
+        }
+        merged
     }
 }

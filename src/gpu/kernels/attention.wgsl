@@ -22,7 +22,8 @@ const NSPLIT : u32 = $NSPLIT;
 @group(0) @binding(0) var<storage, read> qkv : array<f32>;            // [column][head][head_dim]
 @group(0) @binding(2) var<storage, read> rope : array<vec2<f32>>;     // [position][head_dim/2] (cos, sin)
 @group(0) @binding(5) var<storage, read_write> softmax : array<vec2<f32>>;  // [column][head][split] (maximum, sum)
-@group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>;  // [column][head][split][head_dim/4], not normalised
+@group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>;  // [column][split][heads * head_dim/4], see order.wgsl; not normalised
+#include order
 #else
 @group(0) @binding(0) var<storage, read> qkv : array<f32>;            // [token][head][head_dim]
 @group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>;  // [token][head][head_dim/4]
@@ -264,7 +265,7 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
 #if FUSED
     var out = query[i];
     if (split == 0u) { out += merged[q].z * rounded(new_value(own, at_value + d * 4u), value_scale(own, at_value, d / 8u)); }
-    y[((column * HEADS + head) * NSPLIT + split) * HD4 + d] = out;
+    y[(column * NSPLIT + split) * HEADS * HD4 + place(head * HD4 + d, HEADS * HD4 / 8u)] = out;
     if (d == 0u) { softmax[(column * HEADS + head) * NSPLIT + split] = merged[q].xy; }
 #else
     let token = column + q / G;

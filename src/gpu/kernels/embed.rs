@@ -1,6 +1,7 @@
 //! The embedding's row of each token, dequantised on the device. See `embed.wgsl`.
 
 use super::WORKGROUP;
+use super::order::interleaved;
 use crate::error::Result;
 use crate::gpu::device::{Device, Dispatch};
 use crate::gpu::planes::{self, BLOCK};
@@ -27,7 +28,8 @@ impl Embed<'_> {
                 .set("FIRST_ROW", shard.first_row)
                 .set("ROWS", shard.rows)
                 .set("WG", WORKGROUP)
-                .flag("PREFILL", self.tokens.is_some());
+                .flag("PREFILL", self.tokens.is_some())
+                .flag("INTERLEAVED", self.tokens.is_none() && interleaved(device));
             let mut bindings = shard.bindings();
             bindings.extend(self.tokens.map(|tokens| (4, tokens.as_entire_binding())));
             bindings.push((6, self.x.as_entire_binding()));

@@ -1,4 +1,5 @@
-// x = the embedding's row of each column's token, dequantised. The matrix may be cut by rows: other shards' tokens are left alone.
+// x = the embedding's row of each column's token, dequantised, in the step's order (order.wgsl). The matrix may be cut by rows: other
+// shards' tokens are left alone.
 const K : u32 = $K;
 const NB : u32 = K / 32u;
 const FIRST_ROW : u32 = $FIRST_ROW;
@@ -6,6 +7,7 @@ const ROWS : u32 = $ROWS;
 
 #include state
 #include quant
+#include order
 
 #if PREFILL
 @group(0) @binding(4) var<storage, read> tokens : array<u32>; // [token]
@@ -29,7 +31,9 @@ fn main(@builtin(global_invocation_id) id : vec3<u32>) {
   let s = scales(row / 4u, b);
   let lane = row % 4u;
   let s0 = s.s0[lane]; let m0 = s.m0[lane]; let s1 = s.s1[lane]; let m1 = s.m1[lane];
-  let at = column * (K / 4u) + b * 8u;
-  x[at] = q.a0 * s0 - m0; x[at + 1u] = q.a1 * s0 - m0; x[at + 2u] = q.a2 * s0 - m0; x[at + 3u] = q.a3 * s0 - m0;
-  x[at + 4u] = q.b0 * s1 - m1; x[at + 5u] = q.b1 * s1 - m1; x[at + 6u] = q.b2 * s1 - m1; x[at + 7u] = q.b3 * s1 - m1;
+  let at = column * (K / 4u);
+#for i in 0..4
+  x[at + place(b * 8u + ${i}u, NB)] = q.a$i * s0 - m0;
+  x[at + place(b * 8u + ${i}u + 4u, NB)] = q.b$i * s1 - m1;
+#end
 }

@@ -4,6 +4,7 @@
 //! software adapter it uses the matvec kernel for several tokens at once, without a barrier.
 
 use super::WORKGROUP;
+use super::order::interleaved;
 use crate::error::Result;
 use crate::gpu::device::{Device, Dispatch, Numbers};
 use crate::gpu::planes::{self, BLOCK};
@@ -32,18 +33,19 @@ pub enum Input<'a> {
     Norm {
         /// `[column][columns]`
         x: &'a wgpu::Buffer,
-        /// `[columns]`
+        /// `[columns]`, [`super::order::arranged`]
         weight: &'a wgpu::Buffer,
         /// Added to the mean square.
         eps: f32,
     },
     /// The merge of attention's partial results, see `attention.wgsl`; decode only.
     Combine {
-        /// `[column][head][split][head_dim]`
+        /// `[column][split][heads · head_dim]`
         partials: &'a wgpu::Buffer,
         /// `[column][head][split]` (maximum, sum)
         softmax: &'a wgpu::Buffer,
-        /// Elements of a head.
+        /// Query heads, and elements of a head.
+        heads: usize,
         head_dim: usize,
         /// Partial results of each head.
         splits: u32,
@@ -75,6 +77,8 @@ pub struct Linear<'a> {
     pub y_columns: usize,
     /// The element of y that the first row goes to; a multiple of 4.
     pub y_offset: usize,
+    /// Whether y is an input of further products, which a decode step reads in an order of its own, see `order.wgsl`.
+    pub feeds: bool,
     /// What x has columns for.
     pub columns: Columns,
     /// The step's `State`.
@@ -106,10 +110,10 @@ impl Linear<'_> {
                     bindings.push((5, weight.as_entire_binding()));
                     defines = defines.set("EPS", format!("{eps:e}"));
                 }
-                Input::Combine { partials, softmax, head_dim, splits } => {
+                Input::Combine { partials, softmax, heads, head_dim, splits } => {
                     bindings.push((4, partials.as_entire_binding()));
                     bindings.push((5, softmax.as_entire_binding()));
-                    defines = defines.set("HEAD_DIM", head_dim).set("NSPLIT", splits);
+                    defines = defines.set("HEADS", heads).set("HEAD_DIM", head_dim).set("NSPLIT", splits);
                 }
             }
             bindings.push((6, self.y.as_entire_binding()));
@@ -127,6 +131,8 @@ impl Linear<'_> {
             };
             let workgroup = device.variant.workgroup;
             let defines = defines
+                .flag("INTERLEAVED", self.columns != Columns::Tokens && interleaved(device))
+                .flag("Y_INTERLEAVED", self.columns != Columns::Tokens && interleaved(device) && self.feeds)
                 .set("TEAM", team)
                 .set("WG", workgroup)
                 .set("COLS", columns)
@@ -156,6 +162,7 @@ pub fn swiglu(device: &Device, columns: usize, up: &wgpu::Buffer, y: &wgpu::Buff
 mod tests {
     use super::*;
     use crate::formats::{DType, quant};
+    use crate::gpu::kernels::order::arranged;
     use crate::gpu::self_test::relative_error;
     use crate::gpu::testing::{Random, devices, prefill_devices, random_matrix, run, state, variants};
     use crate::gpu::tune::SQUARE_ERROR;
@@ -205,10 +212,12 @@ mod tests {
     fn every_type_matches_the_reference_in_decode() {
         let mut random = Random(2);
         for device in devices() {
-            for (dtype, rows, columns) in cases() {
+            // The last has whole blocks of results, which may feed further products.
+            for (dtype, rows, columns) in cases().chain([(DType::Q4_0, 64, 96)]) {
                 let (matrix, weights) = random_matrix(&device, &mut random, dtype, rows, columns);
                 let (x, g) = (random.numbers(columns), random.numbers(columns));
-                let (xs, gs) = (device.storage_of("x", &x), device.storage_of("g", &g));
+                let stored = |label, vector: &[f32]| device.storage_of(label, &arranged(&device, vector));
+                let (xs, gs) = (stored("x", &x), stored("g", &g));
                 let plain = (Input::Plain(&xs), None);
                 let norm = (Input::Norm { x: &xs, weight: &gs, eps: 1e-6 }, Some((g.as_slice(), 1e-6)));
                 let variants = match dtype {
@@ -223,7 +232,8 @@ mod tests {
                 for ((input, norm), output) in variants {
                     let results = if output == Output::Swiglu { rows / 2 } else { rows };
                     let before = random.numbers(results);
-                    let y = device.storage_of("y", &before);
+                    let feeds = results.is_multiple_of(BLOCK);
+                    let y = if feeds { stored("y", &before) } else { device.storage_of("y", &before) };
                     let state = &state(&device, 0, 1);
                     let linear = Linear {
                         matrix: &matrix,
@@ -232,11 +242,13 @@ mod tests {
                         y: &y,
                         y_columns: results,
                         y_offset: 0,
+                        feeds,
                         columns: Columns::Sequences(1),
                         state,
                     };
                     let actual = run(&device, 1, &linear.dispatches(&device).unwrap(), &y, results);
                     let expected = Reference { weights: &weights, columns, norm, output }.token(&x, &before);
+                    let expected = if feeds { arranged(&device, &expected) } else { expected };
                     let error = relative_error(&actual, &expected);
                     assert!(error < 1e-5, "{} {rows}x{columns} software {}: {error}", dtype.name(), device.software);
                 }
@@ -264,15 +276,17 @@ mod tests {
                 let multiplied = |device: &Device, width: u32| {
                     let matrix = Matrix::new(device, DType::Q4_0, rows, columns);
                     matrix.write(device, 0, &bytes);
-                    let (x, weight) = (&device.storage_of("x", &x), &device.storage_of("g", &g));
+                    let x: Vec<f32> = x.chunks(columns).flat_map(|x| arranged(device, x)).collect();
+                    let (x, g) = (&device.storage_of("x", &x), &device.storage_of("g", &arranged(device, &g)));
                     let y = device.storage_of("y", &before);
                     let linear = Linear {
                         matrix: &matrix,
-                        input: Input::Norm { x, weight, eps: 1e-6 },
+                        input: Input::Norm { x, weight: g, eps: 1e-6 },
                         output,
                         y: &y,
                         y_columns: results,
                         y_offset: 0,
+                        feeds: false,
                         columns: Columns::Sequences(width),
                         state: &state(device, 0, n_columns),
                     };
@@ -325,6 +339,7 @@ mod tests {
                         y: &y,
                         y_columns: results,
                         y_offset: 0,
+                        feeds: false,
                         columns: Columns::Tokens,
                         state,
                     };

@@ -2,7 +2,8 @@
 // order whatever COLS is, so that a sequence draws the same tokens alone and beside others.
 //   prologue  NORM: RMSNorm with weight g; COMBINE: merge of the attention's NSPLIT partial results; else none
 //   epilogue  RESIDUAL: y += ; SWIGLU: W = [gate; up], y = silu(gate) * up; else y =
-// Lane b takes blocks b, b + TEAM, …, so neighbouring lanes read neighbouring words; TEAM = 1 needs no barrier at all.
+// Lane b takes blocks b, b + TEAM, …, so neighbouring lanes read neighbouring words, of x too, which with INTERLEAVED lies as
+// order.wgsl says, and with Y_INTERLEAVED y; TEAM = 1 needs no barrier at all.
 // SUBGROUPS adds the lanes up by shuffles, and through workgroup memory only as far as a subgroup is smaller than a team:
 // the same additions in the same order as without.
 #if SUBGROUPS
@@ -21,12 +22,15 @@ const Y_OFFSET : u32 = $Y_OFFSET; // vec4 of the first row group's result
 
 #include state
 #include quant
+#include order
 
 #if COMBINE
 const HD4 : u32 = $HEAD_DIM / 4u;
-@group(0) @binding(4) var<storage, read> partials : array<vec4<f32>>; // [column][head][split][head_dim/4], not normalised
+@group(0) @binding(4) var<storage, read> partials : array<vec4<f32>>; // [column][split][K/4], not normalised
 @group(0) @binding(5) var<storage, read> softmax : array<vec2<f32>>;  // [column][head][split] (maximum, sum)
+const HEADS : u32 = $HEADS;
 const NSPLIT : u32 = $NSPLIT;
+var<workgroup> shares : array<f32, $COLS * HEADS * NSPLIT>; // of a split's partial result in its head's
 #else
 @group(0) @binding(4) var<storage, read> x : array<vec4<f32>>; // [column][K/4]
 #endif
@@ -36,34 +40,51 @@ const NSPLIT : u32 = $NSPLIT;
 @group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>; // [column][rows/4]
 
 #if COMBINE
-fn load(column : u32, b : u32) -> Block {
-  // HEAD_DIM is a multiple of 8, so a block may span heads only when it is smaller than 32: vec4s are merged one by one.
-  var v : array<vec4<f32>, 8>;
-  for (var i = 0u; i < 8u; i++) {
-    let e = column * X_STRIDE + b * 8u + i; let head = e / HD4; let d = e % HD4;
-    var top = -1e30;
-    for (var s = 0u; s < NSPLIT; s++) { top = max(top, softmax[head * NSPLIT + s].x); }
-    var sum = 0.0; var o = vec4(0.0);
-    for (var s = 0u; s < NSPLIT; s++) {
-      let ml = softmax[head * NSPLIT + s]; let c = exp(ml.x - top);
-      sum += ml.y * c; o += partials[(head * NSPLIT + s) * HD4 + d] * c;
-    }
-    v[i] = o / sum;
+fn share_out(first : u32, lid : u32) {
+  for (var i = lid; i < $COLS * HEADS * NSPLIT; i += $WG) {
+    let at = first * HEADS * NSPLIT + i / NSPLIT * NSPLIT;
+    var top = -1e30; var sum = 0.0;
+#for s in 0..$NSPLIT
+    let part$s = softmax[at + $s];
+    top = max(top, part$s.x);
+#end
+#for s in 0..$NSPLIT
+    sum += part$s.y * exp(part$s.x - top);
+#end
+    shares[i] = exp(softmax[at + i % NSPLIT].x - top) / sum;
   }
-  return Block(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]);
+  workgroupBarrier();
+}
+// Block b of the c-th column from the first on.
+fn load(first : u32, c : u32, b : u32) -> Block {
+  var v = Block();
+  let column = first + c;
+  // A split has tiles of positions, four at a time, or none; four splits are read at once.
+  let splits = min(NSPLIT, (pos_of(column) + 127u) / 128u);
+  for (var s = 0u; s < max(splits, 1u); s += 4u) {
+#for t in 0..4
+    let at$t = (column * NSPLIT + s + $t) * X_STRIDE;
+#for i in 0..4
+    v.a$i += partials[at$t + place(b * 8u + ${i}u, NB)] * shares[(c * HEADS + (b * 8u + ${i}u) / HD4) * NSPLIT + s + $t];
+    v.b$i += partials[at$t + place(b * 8u + ${i}u + 4u, NB)] * shares[(c * HEADS + (b * 8u + ${i}u + 4u) / HD4) * NSPLIT + s + $t];
+#end
+#end
+  }
+  return v;
 }
 #else
-fn load(column : u32, b : u32) -> Block {
-  let at = column * X_STRIDE + b * 8u;
-  return Block(x[at], x[at + 1u], x[at + 2u], x[at + 3u], x[at + 4u], x[at + 5u], x[at + 6u], x[at + 7u]);
+fn load(first : u32, c : u32, b : u32) -> Block {
+  let at = (first + c) * X_STRIDE; let four = b * 8u;
+  return Block(x[at + place(four, NB)], x[at + place(four + 1u, NB)], x[at + place(four + 2u, NB)], x[at + place(four + 3u, NB)],
+    x[at + place(four + 4u, NB)], x[at + place(four + 5u, NB)], x[at + place(four + 6u, NB)], x[at + place(four + 7u, NB)]);
 }
 #endif
 
 #if NORM
 fn weigh(v : Block, b : u32) -> Block {
   let at = b * 8u;
-  return Block(v.a0 * g[at], v.a1 * g[at + 1u], v.a2 * g[at + 2u], v.a3 * g[at + 3u],
-    v.b0 * g[at + 4u], v.b1 * g[at + 5u], v.b2 * g[at + 6u], v.b3 * g[at + 7u]);
+  return Block(v.a0 * g[place(at, NB)], v.a1 * g[place(at + 1u, NB)], v.a2 * g[place(at + 2u, NB)], v.a3 * g[place(at + 3u, NB)],
+    v.b0 * g[place(at + 4u, NB)], v.b1 * g[place(at + 5u, NB)], v.b2 * g[place(at + 6u, NB)], v.b3 * g[place(at + 7u, NB)]);
 }
 fn squares(v : Block) -> f32 {
   return dot(v.a0, v.a0) + dot(v.a1, v.a1) + dot(v.a2, v.a2) + dot(v.a3, v.a3)
@@ -165,6 +186,9 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
   let lane = lid % TEAM;
   let group = wg.y * TEAMS + lid / TEAM;
   let rg = min(group, GROUPS - 1u); // surplus teams repeat the last group and drop the result
+#if COMBINE
+  share_out(column, lid);
+#endif
 #for c in 0..$COLS
   var p$c = Partial();
 #end
@@ -179,11 +203,11 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
 #for c in 0..$COLS
     {
 #if NORM
-      let raw = load(column + $c, b);
+      let raw = load(column, $c, b);
       p$c.squares += squares(raw);
       let v = weigh(raw, b);
 #else
-      let v = load(column + $c, b);
+      let v = load(column, $c, b);
 #endif
       p$c.y += rows4(q0, q1, q2, q3, s, v);
 #if SWIGLU
@@ -198,7 +222,11 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
   if (lane != 0u || group >= GROUPS) { return; }
 #for c in 0..$COLS
   if (column + $c < state.columns) {
+#if Y_INTERLEAVED
+    let at = (column + $c) * Y_STRIDE + place(Y_OFFSET + rg, Y_STRIDE / 8u);
+#else
     let at = (column + $c) * Y_STRIDE + Y_OFFSET + rg;
+#endif
     var out = total$c.y;
 #if NORM
     let inv = inverseSqrt(total$c.squares / f32(K) + $EPS);

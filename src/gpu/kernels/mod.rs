@@ -5,6 +5,7 @@ pub mod embed;
 pub mod guess;
 pub mod linear;
 pub mod norm;
+pub mod order;
 pub mod sampler;
 
 /// Threads of a workgroup, where a kernel's work does not fix them.

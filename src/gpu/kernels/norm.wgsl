@@ -1,9 +1,11 @@
-// y = RMSNorm(x) · g for every token of a prefill: one team of TEAM lanes a token.
+// y = RMSNorm(x) · g for every token of a prefill: one team of TEAM lanes a token. Only g lies as decode reads it.
 const K4 : u32 = $K / 4u;
 const TEAM : u32 = $TEAM;
 
+#include order
+
 @group(0) @binding(4) var<storage, read> x : array<vec4<f32>>;       // [token][K/4]
-@group(0) @binding(5) var<storage, read> g : array<vec4<f32>>;       // [K/4]
+@group(0) @binding(5) var<storage, read> g : array<vec4<f32>>;       // [K/4], see order.wgsl
 @group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>; // [token][K/4]
 
 #if TEAM > 1
@@ -25,5 +27,5 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
   squares = part[0];
 #endif
   let inv = inverseSqrt(squares / f32($K) + $EPS);
-  for (var i = lane; i < K4; i += TEAM) { y[base + i] = x[base + i] * inv * g[i]; }
+  for (var i = lane; i < K4; i += TEAM) { y[base + i] = x[base + i] * inv * g[place(i, K4 / 8u)]; }
 }
