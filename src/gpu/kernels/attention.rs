@@ -101,6 +101,7 @@ impl Attention<'_> {
             .set("KV_HEADS", config.kv_heads)
             .set("G", group)
             .set("CHUNKS", config.head_dim.div_ceil(128))
+            .set("AT_ONCE", [8, 4, 2].into_iter().find(|keys| (config.head_dim / 8).is_multiple_of(*keys)).unwrap_or(1))
             .set("PAGES", self.pages)
             .flag("PREFILL", prefill)
             .flag("KV_F32", self.precision == Precision::F32)

@@ -4,6 +4,7 @@
 //     workgroup reads it, so there is no race within the dispatch.
 //   else (prefill): queries and cache were made by append.wgsl; TOKENS of them share a workgroup; the result is whole.
 // With LAST only the last column of the grid does anything: a guess needs the keys of those before it.
+// Loops over loads are unrolled, AT_ONCE keys and eight values at a time, so that a lane waits for several of them at once.
 // The Q queries of a workgroup, G heads of each token, share every load of keys and values. In the scores a lane is a position (K lies so
 // that 32 positions are one coalesced load); in the sum over values a lane is 4 dimensions.
 const HD : u32 = $HEAD_DIM;
@@ -102,7 +103,9 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
     part[lid] = squares;
     workgroupBarrier();
     squares = 0.0;
-    for (var j = 0u; j < 32u; j++) { squares += part[team * 32u + j]; }
+#for j in 0..32
+    squares += part[team * 32u + ${j}u];
+#end
     let inv = inverseSqrt(squares / f32(HD) + $EPS);
 #else
     let inv = 1.0;
@@ -154,10 +157,14 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
 #for q in 0..$Q
       s$q = 0.0;
 #end
-      for (var d = 0u; d < HD / 8u; d++) {
-        let k = key(cell, d, lane);
+      for (var d = 0u; d < HD / 8u; d += ${AT_ONCE}u) {
+#for u in 0..$AT_ONCE
+        let k$u = key(cell, d + ${u}u, lane);
+#end
+#for u in 0..$AT_ONCE
 #for q in 0..$Q
-        s$q += dot(query[${q}u * HD4 + d * 2u], k.a) + dot(query[${q}u * HD4 + d * 2u + 1u], k.b);
+        s$q += dot(query[${q}u * HD4 + (d + ${u}u) * 2u], k$u.a) + dot(query[${q}u * HD4 + (d + ${u}u) * 2u + 1u], k$u.b);
+#end
 #end
       }
 #if FUSED
@@ -173,7 +180,9 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
     workgroupBarrier();
 #for q in 0..$Q
     var higher$q = top$q;
-    for (var j = 0u; j < 32u; j++) { higher$q = max(higher$q, scores[team * 32u * Q + ${q}u * 32u + j]); }
+#for j in 0..32
+    higher$q = max(higher$q, scores[team * 32u * Q + ${q}u * 32u + ${j}u]);
+#end
     let e$q = select(0.0, exp(s$q - higher$q), s$q > -1e30);
 #end
     workgroupBarrier();
@@ -187,13 +196,18 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
 #end
 #end
     workgroupBarrier();
+    // Scores beyond the last position are 0, and its value stands for those that are not there.
     let count = min(32u, max(cached, tile * 32u) - tile * 32u);
-    for (var j = 0u; j < count; j++) {
+    for (var j = 0u; j < count; j += 8u) {
 #for c in 0..$CHUNKS
       if (lane + ${c}u * 32u < HD4) {
-        let v = value(cell, j, lane + ${c}u * 32u);
+#for u in 0..8
+        let v$u = value(cell, min(j + ${u}u, count - 1u), lane + ${c}u * 32u);
+#end
+#for u in 0..8
 #for q in 0..$Q
-        o${q}_$c += scores[team * 32u * Q + ${q}u * 32u + j] * v;
+        o${q}_$c += scores[team * 32u * Q + ${q}u * 32u + j + ${u}u] * v$u;
+#end
 #end
       }
 #end
@@ -209,7 +223,9 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
   workgroupBarrier();
   for (var q = lane; q < Q; q += 32u) {
     var sum = 0.0;
-    for (var j = 0u; j < 32u; j++) { sum += scores[team * 32u * Q + q * 32u + j]; }
+#for j in 0..32
+    sum += scores[team * 32u * Q + q * 32u + ${j}u];
+#end
     team_sum[q * 4u + team] = sum;
   }
 #if FUSED
@@ -224,7 +240,9 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
       part[lid] = score;
       workgroupBarrier();
       score = 0.0;
-      for (var j = 0u; j < 32u; j++) { score += part[team * 32u + j]; }
+#for j in 0..32
+      score += part[team * 32u + ${j}u];
+#end
       if (lane == 0u && begin + team < Q) { fresh[q] = score; }
       workgroupBarrier();
     }
