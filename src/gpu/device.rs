@@ -27,6 +27,8 @@ pub struct Device {
     pub(super) variant: Variant,
     /// Shaders go to a browser: they must name what they use beyond the core.
     in_browser: bool,
+    /// Shaders check their indices and bound their loops.
+    checks: bool,
     /// There where it was asked for and the adapter has one.
     clock: Option<Rc<Clock>>,
     pipelines: Rc<RefCell<HashMap<String, wgpu::ComputePipeline>>>,
@@ -168,7 +170,21 @@ impl Device {
         let (pipelines, spare) = (Rc::default(), Rc::default());
         let in_browser = info.backend == wgpu::Backend::BrowserWebGpu;
         let variant = Variant::default();
-        Ok(Self { raw, queue, description, software, variant, in_browser, clock, pipelines, spare, failure, _memory })
+        let checks = true;
+        Ok(Self {
+            raw,
+            queue,
+            description,
+            software,
+            variant,
+            in_browser,
+            checks,
+            clock,
+            pipelines,
+            spare,
+            failure,
+            _memory,
+        })
     }
 
     /// Whether the device's work is timed.
@@ -185,6 +201,14 @@ impl Device {
     #[must_use]
     pub fn treat_as_software(mut self, software: bool) -> Self {
         self.software = software;
+        self
+    }
+
+    /// The same device, whose shaders neither check indices nor bound loops, which no browser allows: to measure what that costs.
+    #[must_use]
+    pub fn without_checks(mut self) -> Self {
+        self.checks = false;
+        self.pipelines = Rc::default();
         self
     }
 
@@ -237,10 +261,17 @@ impl Device {
         if let Some(pipeline) = self.pipelines.borrow().get(&source) {
             return Ok(pipeline.clone());
         }
-        let module = self.raw.create_shader_module(wgpu::ShaderModuleDescriptor {
+        let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(kernel),
             source: wgpu::ShaderSource::Wgsl(source.as_str().into()),
-        });
+        };
+        let module = if self.checks {
+            self.raw.create_shader_module(descriptor)
+        } else {
+            let checks = wgpu::ShaderRuntimeChecks::unchecked();
+            // SAFETY: the kernels are this package's own, index within what is bound to them, and end.
+            unsafe { self.raw.create_shader_module_trusted(descriptor, checks) }
+        };
         let pipeline = self.raw.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(kernel),
             layout: None,

@@ -232,7 +232,6 @@ impl Network {
         self.frame.device.queue.write_buffer(&self.frame.activations.tokens, 0, bytemuck::cast_slice(tokens));
     }
 
-
     /// Makes what was kept the first row of x.
     pub fn recall(&self, encoder: &mut wgpu::CommandEncoder, slot: usize) {
         let Frame { activations, kept, config, .. } = &self.frame;

@@ -78,11 +78,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let info = runtime.info();
     let shared = json!({
         "model": config.name, "quantization": info.quantization.name(), "device": info.device, "adapter": info.adapter,
+        "kernels": device.as_ref().map(gpu::Device::variant),
         "weightBytes": info.weight_bytes, "contextLength": context, "loadSeconds": load,
         "copyBytesPerSecond": copy_rate, "dispatchesPerToken": launches, "emptyDispatchesMs": empty * 1e3,
     });
     if !arguments.json {
         println!("{} on {}", info.quantization.name(), info.adapter.as_deref().unwrap_or(info.device));
+        if let Some(device) = &device {
+            println!("kernels  {}", device.variant());
+        }
         println!("load     {load:.2} s ({} bytes of weights)", info.weight_bytes);
         println!("copies   {:.2} GB/s, read and written", copy_rate / 1e9);
         println!("launches {launches} a token, as many empty ones in {:.3} ms", empty * 1e3);

@@ -64,6 +64,12 @@ struct Model {
     /// How a GPU keeps keys and values: by default in 16 bits, or in 32 where that is little.
     #[arg(long)]
     kv_cache: Option<KvCache>,
+    /// A GPU's kernels for real or for software adapters, whatever it is; for tests.
+    #[arg(long)]
+    kernels: Option<Kernels>,
+    /// Run a GPU's kernels without the checks of indices and loops that a browser insists on; to measure what these cost.
+    #[arg(long)]
+    unchecked: bool,
     /// Tell in a reply's timings how long the GPU has worked by its own clock, where it has one.
     #[arg(long)]
     gpu_timestamps: bool,
@@ -73,6 +79,14 @@ struct Model {
 enum KvCache {
     /// 8 bits.
     Q8,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kernels {
+    /// Those with workgroups that share memory.
+    Hardware,
+    /// Those without any barrier.
+    Software,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -94,11 +108,23 @@ impl Model {
     fn gpu(&self) -> Result<Option<gpu::Device>> {
         match self.device {
             Some(DeviceName::Cpu) => Ok(None),
-            Some(DeviceName::Gpu) => block_on(open(true, self.gpu_timestamps)).map(Some),
-            None => Ok(block_on(open(false, self.gpu_timestamps))
+            Some(DeviceName::Gpu) => block_on(self.open(true)).map(Some),
+            None => Ok(block_on(self.open(false))
                 .inspect_err(|error| eprintln!("note: on the CPU, because {}", error.message))
                 .ok()),
         }
+    }
+
+    /// A device that computes right, and as fast as it can.
+    async fn open(&self, accept_software: bool) -> Result<gpu::Device> {
+        let mut device = gpu::Device::open(accept_software, self.gpu_timestamps).await?;
+        if let Some(kernels) = self.kernels {
+            device = device.treat_as_software(matches!(kernels, Kernels::Software));
+        }
+        if self.unchecked {
+            device = device.without_checks();
+        }
+        gpu::tuned(device, None).await
     }
 
     /// What takes the weights of the model there.
@@ -129,11 +155,6 @@ impl Model {
         }
         Ok(engine)
     }
-}
-
-/// A device that computes right, and as fast as it can.
-async fn open(accept_software: bool, timestamps: bool) -> Result<gpu::Device> {
-    gpu::tuned(gpu::Device::open(accept_software, timestamps).await?, None).await
 }
 
 /// What a file operation failed with.
