@@ -4,6 +4,7 @@
 use super::device::{Device, Dispatch};
 use super::kernels::attention::{TILE, splits};
 use super::kernels::linear::{Columns, Input, Linear, Output, padded_tokens, swiglu};
+use super::kernels::merge::Partials;
 use super::kernels::norm::Norm;
 use super::kernels::sampler::{self, SamplerBuffers};
 use super::state::{SLOTS, State};
@@ -60,6 +61,7 @@ pub struct Activations {
     pub qkv: wgpu::Buffer,
     pub attended: wgpu::Buffer,
     pub softmax: wgpu::Buffer,
+    pub merged: wgpu::Buffer,
     pub inner: wgpu::Buffer,
     pub up: wgpu::Buffer,
     pub logits: wgpu::Buffer,
@@ -98,6 +100,7 @@ impl Frame {
             qkv: floats("qkv", tokens * (attention + 2 * kv)),
             attended: floats("attended", attention * tokens.max(SLOTS * splits(&device) as usize)),
             softmax: floats("softmax", SLOTS * config.heads * splits(&device) as usize * 2),
+            merged: floats("merged", SLOTS * attention),
             inner: floats("inner", tokens * config.intermediate),
             up: floats("up", tokens * config.intermediate),
             logits: floats("logits", SLOTS * sampler::padded(config.vocab)),
@@ -138,13 +141,9 @@ impl Frame {
         let fused = columns != Columns::Tokens && !self.device.software;
         let merged = if fused {
             let splits = splits(&self.device);
-            Input::Combine {
-                partials: &at.attended,
-                softmax: &at.softmax,
-                heads: config.heads,
-                head_dim: config.head_dim,
-                splits,
-            }
+            let Config { heads, head_dim, .. } = *config;
+            let (partials, softmax, whole) = (&at.attended, &at.softmax, &at.merged);
+            Input::Partials(Partials { partials, softmax, whole, heads, head_dim, splits })
         } else {
             Input::Plain(&at.attended)
         };

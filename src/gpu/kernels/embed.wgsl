@@ -27,13 +27,8 @@ fn main(@builtin(global_invocation_id) id : vec3<u32>) {
 #endif
   if (token < FIRST_ROW || token >= FIRST_ROW + ROWS) { return; }
   let row = token - FIRST_ROW;
-  let q = quants(row, b);
-  let s = scales(row / 4u, b);
-  let lane = row % 4u;
-  let s0 = s.s0[lane]; let m0 = s.m0[lane]; let s1 = s.s1[lane]; let m1 = s.m1[lane];
-  let at = column * (K / 4u);
-#for i in 0..4
-  x[at + place(b * 8u + ${i}u, NB)] = q.a$i * s0 - m0;
-  x[at + place(b * 8u + ${i}u + 4u, NB)] = q.b$i * s1 - m1;
+  let w = weights(quants(row, b), scales(row / 4u, b), row % 4u);
+#for i in 0..8
+  x[column * (K / 4u) + place(b * 8u + ${i}u, NB)] = w.f$i;
 #end
 }

@@ -4,6 +4,7 @@
 //! software adapter it uses the matvec kernel for several tokens at once, without a barrier.
 
 use super::WORKGROUP;
+use super::merge::Partials;
 use super::order::interleaved;
 use crate::error::Result;
 use crate::gpu::device::{Device, Dispatch, Numbers};
@@ -38,18 +39,8 @@ pub enum Input<'a> {
         /// Added to the mean square.
         eps: f32,
     },
-    /// The merge of attention's partial results, see `attention.wgsl`; decode only.
-    Combine {
-        /// `[column][split][heads · head_dim]`
-        partials: &'a wgpu::Buffer,
-        /// `[column][head][split]` (maximum, sum)
-        softmax: &'a wgpu::Buffer,
-        /// Query heads, and elements of a head.
-        heads: usize,
-        head_dim: usize,
-        /// Partial results of each head.
-        splits: u32,
-    },
+    /// Attention's partial results, which are merged first; decode only.
+    Partials(Partials<'a>),
 }
 
 /// What becomes of the product.
@@ -86,8 +77,16 @@ pub struct Linear<'a> {
 }
 
 impl Linear<'_> {
-    /// One dispatch for each shard of the matrix.
+    /// One dispatch for each shard of the matrix, and one before them where partial results of several columns are merged, or of
+    /// one that is too long for workgroup memory.
     pub fn dispatches(&self, device: &Device) -> Result<Vec<Dispatch>> {
+        if let Input::Partials(partials) = self.input
+            && (self.columns != Columns::Sequences(1) || !partials.fit(device, device.variant.workgroup as usize * 16))
+        {
+            let mut dispatches = vec![partials.merge(device)?];
+            dispatches.extend(Linear { input: Input::Plain(partials.whole), ..*self }.dispatches(device)?);
+            return Ok(dispatches);
+        }
         let halves = if self.output == Output::Swiglu { 2 } else { 1 };
         let tiled = self.columns == Columns::Tokens && !device.software;
         let team = device.team(self.matrix.columns / BLOCK);
@@ -101,7 +100,7 @@ impl Linear<'_> {
                 .flag("SWIGLU", self.output == Output::Swiglu)
                 .flag("RESIDUAL", self.output == Output::Residual)
                 .flag("NORM", matches!(self.input, Input::Norm { .. }))
-                .flag("COMBINE", matches!(self.input, Input::Combine { .. }));
+                .flag("PARTIALS", matches!(self.input, Input::Partials(_)));
             let mut bindings = shard.bindings();
             match self.input {
                 Input::Plain(x) => bindings.push((4, x.as_entire_binding())),
@@ -110,10 +109,9 @@ impl Linear<'_> {
                     bindings.push((5, weight.as_entire_binding()));
                     defines = defines.set("EPS", format!("{eps:e}"));
                 }
-                Input::Combine { partials, softmax, heads, head_dim, splits } => {
-                    bindings.push((4, partials.as_entire_binding()));
-                    bindings.push((5, softmax.as_entire_binding()));
-                    defines = defines.set("HEADS", heads).set("HEAD_DIM", head_dim).set("NSPLIT", splits);
+                Input::Partials(partials) => {
+                    bindings.extend(partials.bindings());
+                    defines = partials.defines(defines);
                 }
             }
             bindings.push((6, self.y.as_entire_binding()));

@@ -1,6 +1,6 @@
 // y = epilogue(W · prologue(x)): one team of TEAM lanes computes a row group (4 rows) for COLS columns of x, each in the same
 // order whatever COLS is, so that a sequence draws the same tokens alone and beside others.
-//   prologue  NORM: RMSNorm with weight g; COMBINE: merge of the attention's NSPLIT partial results; else none
+//   prologue  NORM: RMSNorm with weight g; PARTIALS: merge of attention's partial results, of one column; else none
 //   epilogue  RESIDUAL: y += ; SWIGLU: W = [gate; up], y = silu(gate) * up; else y =
 // Lane b takes blocks b, b + TEAM, …, so neighbouring lanes read neighbouring words, of x too, which with INTERLEAVED lies as
 // order.wgsl says, and with Y_INTERLEAVED y; TEAM = 1 needs no barrier at all.
@@ -24,13 +24,10 @@ const Y_OFFSET : u32 = $Y_OFFSET; // vec4 of the first row group's result
 #include quant
 #include order
 
-#if COMBINE
-const HD4 : u32 = $HEAD_DIM / 4u;
-@group(0) @binding(4) var<storage, read> partials : array<vec4<f32>>; // [column][split][K/4], not normalised
-@group(0) @binding(5) var<storage, read> softmax : array<vec2<f32>>;  // [column][head][split] (maximum, sum)
-const HEADS : u32 = $HEADS;
-const NSPLIT : u32 = $NSPLIT;
-var<workgroup> shares : array<f32, $COLS * HEADS * NSPLIT>; // of a split's partial result in its head's
+#if PARTIALS
+#include shares
+const FOURS : u32 = K / 4u;
+var<workgroup> whole : array<vec4<f32>, FOURS>; // x of the one column
 #else
 @group(0) @binding(4) var<storage, read> x : array<vec4<f32>>; // [column][K/4]
 #endif
@@ -38,74 +35,6 @@ var<workgroup> shares : array<f32, $COLS * HEADS * NSPLIT>; // of a split's part
 @group(0) @binding(5) var<storage, read> g : array<vec4<f32>>; // [K/4]
 #endif
 @group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>; // [column][rows/4]
-
-#if COMBINE
-fn share_out(first : u32, lid : u32) {
-  for (var i = lid; i < $COLS * HEADS * NSPLIT; i += $WG) {
-    let at = first * HEADS * NSPLIT + i / NSPLIT * NSPLIT;
-    var top = -1e30; var sum = 0.0;
-#for s in 0..$NSPLIT
-    let part$s = softmax[at + $s];
-    top = max(top, part$s.x);
-#end
-#for s in 0..$NSPLIT
-    sum += part$s.y * exp(part$s.x - top);
-#end
-    shares[i] = exp(softmax[at + i % NSPLIT].x - top) / sum;
-  }
-  workgroupBarrier();
-}
-// Block b of the c-th column from the first on.
-fn load(first : u32, c : u32, b : u32) -> Block {
-  var v = Block();
-  let column = first + c;
-  // A split has tiles of positions, four at a time, or none; four splits are read at once.
-  let splits = min(NSPLIT, (pos_of(column) + 127u) / 128u);
-  for (var s = 0u; s < max(splits, 1u); s += 4u) {
-#for t in 0..4
-    let at$t = (column * NSPLIT + s + $t) * X_STRIDE;
-#for i in 0..4
-    v.a$i += partials[at$t + place(b * 8u + ${i}u, NB)] * shares[(c * HEADS + (b * 8u + ${i}u) / HD4) * NSPLIT + s + $t];
-    v.b$i += partials[at$t + place(b * 8u + ${i}u + 4u, NB)] * shares[(c * HEADS + (b * 8u + ${i}u + 4u) / HD4) * NSPLIT + s + $t];
-#end
-#end
-  }
-  return v;
-}
-#else
-fn load(first : u32, c : u32, b : u32) -> Block {
-  let at = (first + c) * X_STRIDE; let four = b * 8u;
-  return Block(x[at + place(four, NB)], x[at + place(four + 1u, NB)], x[at + place(four + 2u, NB)], x[at + place(four + 3u, NB)],
-    x[at + place(four + 4u, NB)], x[at + place(four + 5u, NB)], x[at + place(four + 6u, NB)], x[at + place(four + 7u, NB)]);
-}
-#endif
-
-#if NORM
-fn weigh(v : Block, b : u32) -> Block {
-  let at = b * 8u;
-  return Block(v.a0 * g[place(at, NB)], v.a1 * g[place(at + 1u, NB)], v.a2 * g[place(at + 2u, NB)], v.a3 * g[place(at + 3u, NB)],
-    v.b0 * g[place(at + 4u, NB)], v.b1 * g[place(at + 5u, NB)], v.b2 * g[place(at + 6u, NB)], v.b3 * g[place(at + 7u, NB)]);
-}
-fn squares(v : Block) -> f32 {
-  return dot(v.a0, v.a0) + dot(v.a1, v.a1) + dot(v.a2, v.a2) + dot(v.a3, v.a3)
-    + dot(v.b0, v.b0) + dot(v.b1, v.b1) + dot(v.b2, v.b2) + dot(v.b3, v.b3);
-}
-#endif
-
-// Sums of the two halves of a block.
-fn sums(v : Block) -> vec2<f32> {
-  return vec2<f32>(dot(v.a0 + v.a1 + v.a2 + v.a3, vec4(1.0)), dot(v.b0 + v.b1 + v.b2 + v.b3, vec4(1.0)));
-}
-fn dot0(q : Quants, v : Block) -> f32 { return dot(q.a0, v.a0) + dot(q.a1, v.a1) + dot(q.a2, v.a2) + dot(q.a3, v.a3); }
-fn dot1(q : Quants, v : Block) -> f32 { return dot(q.b0, v.b0) + dot(q.b1, v.b1) + dot(q.b2, v.b2) + dot(q.b3, v.b3); }
-
-// The partial result of 4 rows from one block: Σ (s·q − m)·x.
-fn rows4(q0 : Quants, q1 : Quants, q2 : Quants, q3 : Quants, s : Scales, v : Block) -> vec4<f32> {
-  let d0 = vec4<f32>(dot0(q0, v), dot0(q1, v), dot0(q2, v), dot0(q3, v));
-  let d1 = vec4<f32>(dot1(q0, v), dot1(q1, v), dot1(q2, v), dot1(q3, v));
-  let sum = sums(v);
-  return s.s0 * d0 - s.m0 * sum.x + s.s1 * d1 - s.m1 * sum.y;
-}
 
 struct Partial {
   y : vec4<f32>,
@@ -186,34 +115,68 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
   let lane = lid % TEAM;
   let group = wg.y * TEAMS + lid / TEAM;
   let rg = min(group, GROUPS - 1u); // surplus teams repeat the last group and drop the result
-#if COMBINE
+#if PARTIALS
   share_out(column, lid);
+  for (var four = lid; four < FOURS; four += $WG) { whole[four] = merged(column, four); }
+  workgroupBarrier();
 #endif
 #for c in 0..$COLS
   var p$c = Partial();
 #end
   for (var b = lane; b < NB; b += TEAM) {
     let s = scales(rg, b);
-    let q0 = quants(rg * 4u, b); let q1 = quants(rg * 4u + 1u, b);
-    let q2 = quants(rg * 4u + 2u, b); let q3 = quants(rg * 4u + 3u, b);
+#for r in 0..4
+    let q$r = quants(rg * 4u + $r, b);
+#end
 #if SWIGLU
-    let t = scales(rg + GROUPS, b); let r = (rg + GROUPS) * 4u;
-    let r0 = quants(r, b); let r1 = quants(r + 1u, b); let r2 = quants(r + 2u, b); let r3 = quants(r + 3u, b);
+    let t = scales(rg + GROUPS, b);
+#for r in 0..4
+    let r$r = quants((rg + GROUPS) * 4u + $r, b);
+#end
 #endif
+    // Sums of the rows' quants times x, and of x. Columns are innermost, so that a four of quants is unpacked once for all.
+#for c in 0..$COLS
+    var d$c = vec4(0.0); var e$c = vec4(0.0); var sum$c = 0.0;
+#end
+#for i in 0..8
+#if i == 4
+#if HALVES > 1
+#for c in 0..$COLS
+    p$c.y += s.s0 * d$c - s.m0 * sum$c; d$c = vec4(0.0);
+#if SWIGLU
+    p$c.u += t.s0 * e$c - t.m0 * sum$c; e$c = vec4(0.0);
+#endif
+    sum$c = 0.0;
+#end
+#endif
+#endif
+    let at$i = place(b * 8u + ${i}u, NB);
 #for c in 0..$COLS
     {
-#if NORM
-      let raw = load(column, $c, b);
-      p$c.squares += squares(raw);
-      let v = weigh(raw, b);
+#if PARTIALS
+      let v = whole[at$i];
 #else
-      let v = load(column, $c, b);
+#if NORM
+      let raw = x[(column + $c) * X_STRIDE + at$i];
+      p$c.squares += dot(raw, raw);
+      let v = raw * g[at$i];
+#else
+      let v = x[(column + $c) * X_STRIDE + at$i];
 #endif
-      p$c.y += rows4(q0, q1, q2, q3, s, v);
+#endif
+      sum$c += dot(v, vec4(1.0));
+      d$c += vec4<f32>(dot(q0.f$i, v), dot(q1.f$i, v), dot(q2.f$i, v), dot(q3.f$i, v));
 #if SWIGLU
-      p$c.u += rows4(r0, r1, r2, r3, t, v);
+      e$c += vec4<f32>(dot(r0.f$i, v), dot(r1.f$i, v), dot(r2.f$i, v), dot(r3.f$i, v));
 #endif
     }
+#end
+#end
+#for c in 0..$COLS
+    p$c.y += s.s1 * d$c - s.m1 * sum$c;
+#if SWIGLU
+    p$c.u += t.s1 * e$c - t.m1 * sum$c;
+#endif
 #end
   }
 #for c in 0..$COLS

@@ -4,6 +4,7 @@ pub mod attention;
 pub mod embed;
 pub mod guess;
 pub mod linear;
+pub mod merge;
 pub mod norm;
 pub mod order;
 pub mod sampler;

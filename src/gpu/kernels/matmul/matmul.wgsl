@@ -23,7 +23,7 @@ fn activations(token : u32, b : u32) -> Block {
   return Block(x[at], x[at + 1u], x[at + 2u], x[at + 3u], x[at + 4u], x[at + 5u], x[at + 6u], x[at + 7u]);
 }
 fn largest(v : Block) -> f32 {
-  let four = max(max(max(abs(v.a0), abs(v.a1)), max(abs(v.a2), abs(v.a3))), max(max(abs(v.b0), abs(v.b1)), max(abs(v.b2), abs(v.b3))));
+  let four = max(max(max(abs(v.f0), abs(v.f1)), max(abs(v.f2), abs(v.f3))), max(max(abs(v.f4), abs(v.f5)), max(abs(v.f6), abs(v.f7))));
   return max(max(four.x, four.y), max(four.z, four.w));
 }
 #include tile_$NUMBERS
@@ -56,8 +56,7 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
 #end
 #end
   for (var b = 0u; b < NB; b++) {
-    let s = scales(row / 4u, b); let r = row % 4u;
-    stage_row(lid, quants(row, b), s.s0[r], s.m0[r], s.s1[r], s.m1[r]);
+    stage_row(lid, quants(row, b), scales(row / 4u, b), row % 4u);
     stage_tokens(lid, token0, b);
     workgroupBarrier();
 #include products_$NUMBERS

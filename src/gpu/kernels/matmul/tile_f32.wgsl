@@ -2,10 +2,11 @@
 const XS : u32 = 64u;
 var<workgroup> tile : array<vec4<f32>, 96 * PITCH>;
 
-fn stage_row(row : u32, q : Quants, s0 : f32, m0 : f32, s1 : f32, m1 : f32) {
-  let at = row * PITCH;
-  tile[at] = q.a0 * s0 - m0; tile[at + 1u] = q.a1 * s0 - m0; tile[at + 2u] = q.a2 * s0 - m0; tile[at + 3u] = q.a3 * s0 - m0;
-  tile[at + 4u] = q.b0 * s1 - m1; tile[at + 5u] = q.b1 * s1 - m1; tile[at + 6u] = q.b2 * s1 - m1; tile[at + 7u] = q.b3 * s1 - m1;
+fn stage_row(row : u32, q : Block, s : Scales, r : u32) {
+  let w = weights(q, s, r);
+#for i in 0..8
+  tile[row * PITCH + ${i}u] = w.f$i;
+#end
 }
 
 fn stage_tokens(lid : u32, token0 : u32, b : u32) {

@@ -13,13 +13,13 @@ fn fifth(w : u32, at : u32) -> vec4<f32> {
 }
 #endif
 
-fn quants(row : u32, b : u32) -> Quants {
+fn quants(row : u32, b : u32) -> Block {
   let w = p0[row * NB + b];
 #if FIFTH
   let h = p3[row * NB + b];
-  return Quants(lo(w.x) + fifth(h, 0u), lo(w.y) + fifth(h, 4u), lo(w.z) + fifth(h, 8u), lo(w.w) + fifth(h, 12u),
+  return Block(lo(w.x) + fifth(h, 0u), lo(w.y) + fifth(h, 4u), lo(w.z) + fifth(h, 8u), lo(w.w) + fifth(h, 12u),
     hi(w.x) + fifth(h, 16u), hi(w.y) + fifth(h, 20u), hi(w.z) + fifth(h, 24u), hi(w.w) + fifth(h, 28u));
 #else
-  return Quants(lo(w.x), lo(w.y), lo(w.z), lo(w.w), hi(w.x), hi(w.y), hi(w.z), hi(w.w));
+  return Block(lo(w.x), lo(w.y), lo(w.z), lo(w.w), hi(w.x), hi(w.y), hi(w.z), hi(w.w));
 #endif
 }

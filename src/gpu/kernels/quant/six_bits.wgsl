@@ -7,8 +7,8 @@ fn six(nibbles : u32, bits : u32) -> vec4<f32> {
   return vec4<f32>(unpack4xU8((nibbles & 0x0f0f0f0fu) | ((bits & 0x03030303u) << 4u)));
 }
 
-fn quants(row : u32, b : u32) -> Quants {
+fn quants(row : u32, b : u32) -> Block {
   let w = p0[row * NB + b]; let h = p3[row * NB + b];
-  return Quants(six(w.x, h.x), six(w.y, h.x >> 2u), six(w.z, h.x >> 4u), six(w.w, h.x >> 6u),
+  return Block(six(w.x, h.x), six(w.y, h.x >> 2u), six(w.z, h.x >> 4u), six(w.w, h.x >> 6u),
     six(w.x >> 4u, h.y), six(w.y >> 4u, h.y >> 2u), six(w.z >> 4u, h.y >> 4u), six(w.w >> 4u, h.y >> 6u));
 }
