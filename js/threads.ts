@@ -9,6 +9,8 @@ const WORKS = 0, LEFT = 1, WORK = 2, AT_IT = 3, WORDS = 4;
 const LOST = -(2 ** 16);
 /** For so long a thread looks again and again before it sleeps: being woken takes longer than most waits, and more than this is never wasted. */
 const SPIN_MS = 0.25;
+/** After so many waits in a row in which that was in vain it sleeps at once, so many times. */
+const VAIN = 4, SLEEPS = 64;
 /** A thread that is at one piece for so long, and for so long again, is gone: the first time the machine may have been asleep. */
 const LIMIT_MS = 10_000;
 /** Models with fewer bytes are computed faster than threads start. */
@@ -54,11 +56,28 @@ export function threadsFor(bytes: number): number {
   return bytes < LEAST_BYTES ? 1 : Math.min(MOST_THREADS, navigator.hardwareConcurrency);
 }
 
-/** Waits for a word to be another than `value`; false when the time is over. */
-function changes(state: Int32Array, word: number, value: number, limitMs = Infinity): boolean {
-  const sleepAt = performance.now() + SPIN_MS;
-  while (performance.now() < sleepAt) if (Atomics.load(state, word) !== value) return true;
-  return Atomics.load(state, word) !== value || Atomics.wait(state, word, value, limitMs) !== 'timed-out';
+/** How a thread waits: at first it looks again and again, unless that has been in vain lately. Then it may hold the very processor that it waits for. */
+class Waiting {
+  /** Waits in a row whose looking was in vain, and waits asleep since. */
+  #vain = 0;
+  #asleep = 0;
+
+  /** Waits for a word to be another than `value`; false when the time is over. */
+  changes(state: Int32Array, word: number, value: number, limitMs = Infinity): boolean {
+    if (this.#asleep === SLEEPS) this.#vain = this.#asleep = 0;
+    if (this.#vain === VAIN) {
+      this.#asleep++;
+    } else {
+      this.#vain++;
+      const sleepAt = performance.now() + SPIN_MS;
+      while (performance.now() < sleepAt) {
+        if (Atomics.load(state, word) === value) continue;
+        this.#vain = 0;
+        return true;
+      }
+    }
+    return Atomics.load(state, word) !== value || Atomics.wait(state, word, value, limitMs) !== 'timed-out';
+  }
 }
 
 /** Computes pieces until none is left that nobody has begun. */
@@ -74,8 +93,9 @@ export function work(port: MessagePort): void {
     try {
       const exports = instantiate(module, memory);
       exports.__stack_pointer.value = stackEnd;
+      const waiting = new Waiting();
       for (let works = 0; ; ) {
-        changes(state, WORKS, works);
+        waiting.changes(state, WORKS, works);
         works = Atomics.load(state, WORKS);
         Atomics.add(state, AT_IT, 1);
         leave(state, () => takePart(state, thread, exports));
@@ -118,6 +138,7 @@ export class Threads {
   readonly #log: (message: string, data: object) => void;
   readonly #state = new Int32Array(new SharedArrayBuffer(WORDS * Int32Array.BYTES_PER_ELEMENT));
   readonly #others: Worker[] = [];
+  readonly #waiting = new Waiting();
   /** Whether one has failed, who will say why. */
   #failed = false;
 
@@ -160,7 +181,7 @@ export class Threads {
     let atIt = Atomics.load(state, AT_IT);
     for (; atIt % LOST !== 0; atIt = Atomics.load(state, AT_IT)) {
       // It may still write where it was told to: this memory cannot be used any more.
-      if (!changes(state, AT_IT, atIt, LIMIT_MS) && --patience === 0) throw new WebAssembly.RuntimeError('a thread does not finish its work');
+      if (!this.#waiting.changes(state, AT_IT, atIt, LIMIT_MS) && --patience === 0) throw new WebAssembly.RuntimeError('a thread does not finish its work');
     }
     if (atIt === 0) return;
     this.#failed = true;
