@@ -36,9 +36,11 @@ function bench(model, contexts, device) {
 
 const contexts = values.contexts.split(',').map(Number);
 const lines = [...bench('full', contexts, []), ...bench('small', contexts.filter((context) => context < 4096), ['--device', 'gpu'])];
+// What the checks cost that a browser insists on, where there is a GPU to tell.
+if (lines[0]?.device === 'webgpu') lines.push(...bench('full', contexts, ['--unchecked']));
 keep(values.out, { lines });
 
-const what = ({ checkpoint, adapter, device }) => `${checkpoint}, ${adapter?.split(/ ?[(,]/)[0] ?? device ?? 'no device'}`;
+const what = ({ checkpoint, adapter, device, unchecked }) => `${checkpoint}, ${adapter?.split(/ ?[(,]/)[0] ?? device ?? 'no device'}${unchecked ? ', unchecked' : ''}`;
 const measured = lines.filter(({ leftOut }) => leftOut === undefined);
 printTable(['checkpoint, device', 'context', 'sequences', 'prefill/s', 'decode/s', 'dispatches', 'as many empty', 'read a step', 'of copy rate'], measured.map((line) => [
   what(line), line.promptTokens, line.sequences, number(line.prefillTokensPerSecond), number(line.decodeTokensPerSecond),

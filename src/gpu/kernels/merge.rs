@@ -74,13 +74,12 @@ mod tests {
                 let mut whole = vec![0.0; attention];
                 for (element, whole) in whole.iter_mut().enumerate() {
                     let at = (column * heads + element / head_dim) * splits;
-                    let of = |split: usize| softmax[(at + split) * 2..][..2].iter().map(|x| f64::from(*x));
-                    let (maxima, sums): (Vec<_>, Vec<_>) =
-                        (0..splits).map(|split| (of(split).next().unwrap(), of(split).last().unwrap())).unzip();
-                    let top = maxima.iter().copied().fold(f64::MIN, f64::max);
-                    let sum: f64 = (0..splits).map(|split| (maxima[split] - top).exp() * sums[split]).sum();
+                    let of = |split: usize, which: usize| f64::from(softmax[(at + split) * 2 + which]);
+                    let top = (0..splits).map(|split| of(split, 0)).fold(f64::MIN, f64::max);
+                    let weight = |split: usize| (of(split, 0) - top).exp();
+                    let sum: f64 = (0..splits).map(|split| weight(split) * of(split, 1)).sum();
                     let part = |split: usize| f64::from(parts[(column * splits + split) * attention + element]);
-                    *whole = (0..splits).map(|split| (maxima[split] - top).exp() * part(split)).sum::<f64>() / sum;
+                    *whole = (0..splits).map(|split| weight(split) * part(split)).sum::<f64>() / sum;
                 }
                 expected.extend(arranged(&device, &whole));
             }

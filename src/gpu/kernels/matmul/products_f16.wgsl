@@ -1,4 +1,4 @@
-    // A block's products, added up in f16; the blocks' sums go to v and w in f32.
+// A block's products, added up in f16; the blocks' sums go to v and w in f32.
 #for j in 0..4
 #for i in 0..4
     var f${i}_$j = vec2<f16>(); // of v

@@ -1,4 +1,4 @@
-    // A block's products, added to v and w four by four.
+// A block's products, added to v and w four by four.
     for (var k = 0u; k < 8u; k++) {
 #for j in 0..4
       let x$j = tile[(XS + ty + ${j}u * 8u) * PITCH + k];

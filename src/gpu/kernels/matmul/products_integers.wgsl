@@ -1,4 +1,4 @@
-    // A block's products (or half a block's), exact in integers; scaled they go to v and w in f32.
+// A block's products (or half a block's), exact in integers; scaled they go to v and w in f32.
 #for j in 0..4
     let t$j = token_scales[ty + ${j}u * 8u];
 #end
