@@ -268,8 +268,9 @@ fn bench_gives_positive_speeds_of_every_length_and_number_of_sequences() {
     let folder = tempfile::tempdir().unwrap();
     let [model, ..] = models(folder.path());
     let weights = std::fs::metadata(&model).unwrap().len();
-    for (device, reported) in [("cpu", "cpu"), ("gpu", "webgpu")] {
-        let lines = bench(&model, device, &["--prompt-tokens", "20,40", "--sequences", "1,3"]);
+    let unchecked = ["--kernels", "hardware", "--unchecked"];
+    for (device, reported, more) in [("cpu", "cpu", &[][..]), ("gpu", "webgpu", &[]), ("gpu", "webgpu", &unchecked)] {
+        let lines = bench(&model, device, &[&["--prompt-tokens", "20,40", "--sequences", "1,3"], more].concat());
         let cases: Vec<_> = lines.iter().map(|line| (&line["promptTokens"], &line["sequences"])).collect();
         assert_eq!(cases, [(&20.into(), &1.into()), (&40.into(), &1.into()), (&20.into(), &3.into())]);
         for line in &lines {
@@ -278,6 +279,10 @@ fn bench_gives_positive_speeds_of_every_length_and_number_of_sequences() {
             {
                 assert!(line[figure].as_f64().unwrap() > 0.0, "{figure}: {line}");
             }
+            assert_eq!(
+                (&line["unchecked"], line["kernels"].is_string()),
+                (&(!more.is_empty()).into(), device == "gpu")
+            );
             let launches = line["dispatchesPerToken"].as_u64().unwrap() as usize;
             assert!(if device == "gpu" { launches >= 5 * support::LAYERS } else { launches == 0 }, "{line}");
             assert_eq!(line["emptyDispatchesMs"].as_f64().unwrap() > 0.0, device == "gpu", "{line}");

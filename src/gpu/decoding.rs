@@ -13,42 +13,44 @@ use crate::error::{Error, Result};
 use crate::model::SequenceId;
 use crate::sampling::{Sampler, ids_of};
 
-/// Decode steps on the device before the first of them is read, to begin with.
-pub const RUN_AHEAD: usize = 4;
-/// The most of them, where results are long on their way: a browser may look for them ten times a second only.
-const MOST_AHEAD: usize = 16;
-
-/// How long results are on their way, against how often they come.
+/// How far the device runs ahead of who reads its results: so many steps are on it before the first of them is read.
 pub struct Ahead {
+    /// The steps.
+    pub steps: usize,
     /// Milliseconds from a submit of nothing to its result.
     latency: f64,
-    /// Steps read since.
+    /// Steps read in this measurement, and when it began.
     read: usize,
     since: Instant,
 }
 
 impl Ahead {
+    /// Steps to begin with.
+    pub const FIRST: usize = 4;
+    /// The most, where results are long on their way: a browser may look for them ten times a second only.
+    const MOST: usize = 16;
+    /// Reads of one measurement.
+    const READS: usize = 16;
+
     /// Nothing has been read yet.
-    pub fn new(latency: f64) -> Self {
-        Self { latency, read: 0, since: Instant::now() }
+    pub fn new(steps: usize, latency: f64) -> Self {
+        Self { steps, latency, read: 0, since: Instant::now() }
     }
 
-    /// A step has been read: how many shall be on the device, where there were so many.
-    fn note(&mut self, run_ahead: usize) -> usize {
+    /// A step has been read.
+    fn note(&mut self) {
         self.read += 1;
-        if self.read < MOST_AHEAD {
-            return run_ahead;
+        if self.read == Self::READS {
+            let interval = self.since.elapsed().as_secs_f64() * 1e3 / self.read as f64;
+            *self = Self::new(deep_enough(self.steps, self.latency, interval), self.latency);
         }
-        let interval = self.since.elapsed().as_secs_f64() * 1e3 / self.read as f64;
-        *self = Self::new(self.latency);
-        deep_enough(run_ahead, self.latency, interval)
     }
 }
 
 /// So many steps that the device never waits for the reader of the first, or, as long as it does, more than before.
-fn deep_enough(run_ahead: usize, latency: f64, interval: f64) -> usize {
-    let enough = (latency / interval).ceil() as usize + 1;
-    enough.clamp(run_ahead, MOST_AHEAD.max(run_ahead))
+fn deep_enough(steps: usize, latency: f64, interval: f64) -> usize {
+    let enough = ((latency / interval).ceil() + 1.0) as usize;
+    enough.clamp(steps, Ahead::MOST.max(steps))
 }
 
 /// A sequence's running decode.
@@ -146,7 +148,7 @@ impl Gpu {
             return self.next_draw_on_cpu(id, allowed).await;
         }
         self.bind(id, allowed)?;
-        let run_ahead = if allowed.is_some() { 1 } else { self.run_ahead };
+        let run_ahead = if allowed.is_some() { 1 } else { self.ahead.steps };
         let context = self.network.frame.context_length;
         let decoding = self.decoding(id)?;
         let most = decoding.columns(usize::MAX) * run_ahead;
@@ -190,7 +192,7 @@ impl Gpu {
         let decoding = self.decoding(id)?;
         let first = decoding.submitted == 0;
         let (alone, mut guesses) = (first || decoding.bound, decoding.columns(room));
-        let run_ahead = self.run_ahead;
+        let run_ahead = self.ahead.steps;
         let joins = |(other, sequence): (&SequenceId, &Sequence)| {
             let decoding = sequence.decoding.as_ref().filter(|decoding| decoding.submitted > 0 && !decoding.bound)?;
             let ready = *other != id && decoding.goes_on(run_ahead, sequence.room().min(context));
@@ -243,7 +245,7 @@ impl Gpu {
     async fn receive(&mut self) -> Result<()> {
         let flight = self.in_flight.pop_front().ok_or_else(|| Error::internal("no step is in flight"))?;
         let (bytes, worked) = self.network.frame.device.read_timed(flight.readback).await?;
-        self.run_ahead = self.ahead.note(self.run_ahead);
+        self.ahead.note();
         let header: Header = bytemuck::pod_read_unaligned(&bytes);
         let share = worked.map(|milliseconds| milliseconds / flight.draws.len() as f64);
         for (id, run, most) in flight.draws {
@@ -316,14 +318,27 @@ mod tests {
 
     /// What becomes of the run-ahead where a step takes `step` milliseconds and a result `latency` more.
     fn settled(step: f64, latency: f64) -> usize {
-        (0..20).fold(RUN_AHEAD, |steps, _| deep_enough(steps, latency, step.max((step + latency) / steps as f64)))
+        (0..20).fold(Ahead::FIRST, |steps, _| deep_enough(steps, latency, step.max((step + latency) / steps as f64)))
     }
 
     #[test]
     fn the_device_runs_as_far_ahead_as_results_are_long_on_their_way() {
-        assert_eq!(settled(10.0, 0.5), RUN_AHEAD);
-        assert_eq!(settled(2.0, 5.0), RUN_AHEAD);
+        assert_eq!(settled(10.0, 0.5), Ahead::FIRST);
+        assert_eq!(settled(2.0, 5.0), Ahead::FIRST);
         assert_eq!(settled(10.0, 100.0), 11);
-        assert_eq!(settled(1.0, 100.0), MOST_AHEAD);
+        assert_eq!(settled(1.0, 100.0), Ahead::MOST);
+        assert_eq!(deep_enough(4, 1.0, 0.0), Ahead::MOST, "a clock that has stood still");
+    }
+
+    #[test]
+    fn a_measurement_takes_several_reads() {
+        let mut ahead = Ahead::new(4, 1e9);
+        (1..Ahead::READS).for_each(|_| ahead.note());
+        assert_eq!(ahead.steps, 4);
+        ahead.note();
+        assert_eq!((ahead.steps, ahead.read), (Ahead::MOST, 0));
+        let mut near = Ahead::new(9, 0.0);
+        (0..40).for_each(|_| near.note());
+        assert_eq!(near.steps, 9, "never fewer");
     }
 }

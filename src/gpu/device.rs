@@ -255,7 +255,6 @@ impl Device {
     /// The pipeline of a kernel's variant, built once.
     pub(super) fn pipeline(&self, kernel: &str, defines: Defines) -> Result<wgpu::ComputePipeline> {
         let defines = defines.or("ADVANCES", 0).or("PREFILL", 0).or("SUBGROUPS", 0).or("LAST", 0);
-        let defines = defines.or("INTERLEAVED", 0);
         let defines = defines.set("SLOTS", SLOTS).set("GUESSES", GUESSES);
         let source = expand(kernel, &defines.flag("IN_BROWSER", self.in_browser))?;
         if let Some(pipeline) = self.pipelines.borrow().get(&source) {

@@ -74,6 +74,16 @@ mod tests {
     }
 
     #[test]
+    fn one_chunk_says_enough_for_eight_times_as_many_tokens() {
+        let next = |tokens: usize| {
+            let mut pace = Pace { chunk: tokens, ..Pace::new(false, 29, 0.5) };
+            pace.note(tokens, 1.0);
+            pace.chunk
+        };
+        assert_eq!((next(32), next(64)), (256, CHUNK));
+    }
+
+    #[test]
     fn a_slow_device_gets_small_chunks_in_many_submits() {
         let pace = after_many(1.0, 0.5);
         assert_eq!((pace.chunk, pace.submits), (64, 8));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use web_time::Instant;
 
-use super::decoding::{Ahead, CpuDraws, Decoding, Flight, RUN_AHEAD};
+use super::decoding::{Ahead, CpuDraws, Decoding, Flight};
 use super::kernels::attention::TILE;
 use super::kernels::sampler::Options;
 use super::kv_cache::{KvCache, SLAB, cache_bytes};
@@ -26,7 +26,6 @@ pub struct Gpu {
     pub(super) columns: Vec<(usize, usize)>,
     /// Steps submitted and not read, oldest first.
     pub(super) in_flight: VecDeque<Flight>,
-    pub(super) run_ahead: usize,
     pub(super) ahead: Ahead,
     pace: Pace,
     next_id: u32,
@@ -91,8 +90,7 @@ impl Gpu {
             sequences: BTreeMap::new(),
             columns: Vec::new(),
             in_flight: VecDeque::new(),
-            run_ahead: RUN_AHEAD,
-            ahead: Ahead::new(latency),
+            ahead: Ahead::new(Ahead::FIRST, latency),
             pace,
             next_id: 0,
             next_run: 0,
@@ -312,7 +310,10 @@ impl Runtime for Gpu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::testing::{Random, devices, prefill_devices, random_model};
+    use crate::formats::DType;
+    use crate::gpu::self_test::relative_error;
+    use crate::gpu::testing::{Random, devices, prefill_devices, random_model, random_model_of};
+    use crate::model::Weight;
     use crate::sampling::Sampling;
     use pollster::block_on;
 
@@ -374,12 +375,12 @@ mod tests {
                 gpu.release(sequence);
                 tokens
             };
-            gpu.run_ahead = 1;
+            gpu.ahead = Ahead::new(1, 0.0);
             let expected = reply(&mut gpu, &prompt, plan(&prompt, 3, 24));
             let continued = rewound(&mut gpu);
             assert_eq!((expected.len(), continued.len()), (24, 8));
             for depth in [2, 4, 9] {
-                gpu.run_ahead = depth;
+                gpu.ahead = Ahead::new(depth, 0.0);
                 assert_eq!(reply(&mut gpu, &prompt, plan(&prompt, 3, 24)), expected, "{depth} steps ahead");
                 assert_eq!(rewound(&mut gpu), continued, "{depth} steps ahead");
                 for stop in [0, 1, 2, 3, 7] {
@@ -390,6 +391,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Projections of different types have dispatches of their own; both sets of kernels compute the same with them.
+    #[test]
+    fn projections_of_different_types_go_side_by_side() {
+        let prompt = prompt(15, 40);
+        let of = |weight| match weight {
+            Weight::Up(_) | Weight::Value(_) => DType::Q8_0,
+            Weight::Key(_) => DType::Q5_1,
+            _ => DType::Q4_0,
+        };
+        let [hardware, software] = devices().map(|device| {
+            let mut gpu = random_model_of(&device, 16, of);
+            let sequence = opened(&mut gpu, &prompt);
+            gpu.decode(sequence, plan(&prompt, 5, 12)).unwrap();
+            let drawn = rest(&mut gpu, sequence);
+            gpu.truncate(sequence, usize::MAX).unwrap();
+            block_on(gpu.prefill(sequence, &[7])).unwrap();
+            (drawn, block_on(gpu.logits(sequence)).unwrap())
+        });
+        assert_eq!(hardware.0, software.0);
+        let expected: Vec<f64> = software.1.iter().map(|x| f64::from(*x)).collect();
+        let error = relative_error(&hardware.1, &expected);
+        assert!(error < 1e-4, "{error}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What the kernels' tests share: a device, seeded numbers, random weights of any type, and the relative error.
 
 use super::device::{Device, Dispatch, Numbers, Variant};
+use super::kernels::attention::splits;
+use super::kernels::order::arranged;
 use super::planes;
 use super::runtime::Gpu;
 use super::sink::Sink;
@@ -122,6 +124,11 @@ pub fn state(device: &Device, pos: usize, columns: usize) -> wgpu::Buffer {
 
 /// A model of random weights, with the shape of a Qwen3: 2 layers, 256 tokens, 1024 positions.
 pub fn random_model(device: &Device, seed: u64) -> Gpu {
+    random_model_of(device, seed, |_| DType::Q4_0)
+}
+
+/// The same, with matrices of other types.
+pub fn random_model_of(device: &Device, seed: u64, dtype: impl Fn(Weight) -> DType) -> Gpu {
     let config = Config {
         architecture: "qwen3".to_owned(),
         name: None,
@@ -145,7 +152,7 @@ pub fn random_model(device: &Device, seed: u64) -> Gpu {
     let mut add = |weight: Weight, rows: usize, columns: usize| {
         let (dtype, shape) = match rows {
             1 => (DType::F32, vec![columns]),
-            _ => (DType::Q4_0, vec![rows, columns]),
+            _ => (dtype(weight), vec![rows, columns]),
         };
         let tensor = TensorInfo { name: format!("{weight:?}"), dtype, shape };
         sink.rows(weight, &tensor, 0, &random.rows(dtype, rows, columns)).expect("rows");
@@ -167,6 +174,24 @@ pub fn random_model(device: &Device, seed: u64) -> Gpu {
         add(Weight::Down(layer), config.hidden, config.intermediate);
     }
     pollster::block_on(Gpu::new(sink.network().expect("a network"))).expect("a model")
+}
+
+/// The merge of one column's partial results, each in a decode step's order, as `kernels/merge.rs` defines it: the reference of
+/// `shares.wgsl`. `softmax` is `[head][split]` (maximum, sum).
+pub fn merged(device: &Device, partials: &[f32], softmax: &[f32], head_dim: usize) -> Vec<f64> {
+    let splits = splits(device) as usize;
+    let attention = partials.len() / splits;
+    let elements: Vec<usize> = (0..attention).collect();
+    let mut whole = vec![0.0; attention];
+    for (place, element) in arranged(device, &elements).into_iter().enumerate() {
+        let of = |split: usize, which: usize| f64::from(softmax[(element / head_dim * splits + split) * 2 + which]);
+        let top = (0..splits).map(|split| of(split, 0)).fold(f64::MIN, f64::max);
+        let weight = |split: usize| (of(split, 0) - top).exp();
+        let sum: f64 = (0..splits).map(|split| weight(split) * of(split, 1)).sum();
+        let part = |split: usize| f64::from(partials[split * attention + place]);
+        whole[element] = (0..splits).map(|split| weight(split) * part(split)).sum::<f64>() / sum;
+    }
+    whole
 }
 
 /// Runs dispatches for `tokens` tokens, failing on any validation error, and reads `count` numbers of `result`.

@@ -28,7 +28,8 @@ const SUBMIT_MS: f64 = 16.0;
 const STEP: usize = 8;
 /// Submits of which the fastest counts.
 const ROUNDS: usize = 3;
-/// Milliseconds after which no further candidate is tried: where products take that long, launches matter little.
+/// Milliseconds after which no further candidate is tried: where products take that long, launches matter little, and where
+/// it is the way to the device, nobody shall wait longer for it.
 const BUDGET_MS: f64 = 300.0;
 /// ‖y − f32's‖² / ‖f32's‖² of a prefill's product y at most.
 pub const SQUARE_ERROR: f64 = 5e-6;
@@ -56,8 +57,8 @@ pub async fn tuned(device: Device, known: Option<&str>) -> Result<Device> {
 
 /// The fastest variant: subgroups or not first, then the size of workgroups, then the numbers of a prefill.
 async fn choose(device: &Device) -> Result<Variant> {
-    let bench = Bench::new(device, Columns::Sequences(1), 1).await?;
     let begun = Instant::now();
+    let bench = Bench::new(device, Columns::Sequences(1), 1).measured().await?;
     let plain = bench.run(Variant::default()).await?;
     let mut best = (Variant::default(), plain.milliseconds);
     for subgroups in [true, false] {
@@ -77,13 +78,19 @@ async fn choose(device: &Device) -> Result<Variant> {
             }
         }
     }
-    Ok(Variant { numbers: numbers(device).await?, ..best.0 })
+    Ok(Variant { numbers: choose_numbers(device, bench.latency).await?, ..best.0 })
 }
 
-/// Those in which a prefill is near enough and fastest.
-async fn numbers(device: &Device) -> Result<Numbers> {
-    let bench = Bench::new(device, Columns::Tokens, TOKENS).await?;
+/// Those in which a prefill is near enough and fastest; f32 where the way to the device takes so long that its jitter would decide.
+async fn choose_numbers(device: &Device, latency: f64) -> Result<Numbers> {
+    if latency > SUBMIT_MS {
+        return Ok(Numbers::F32);
+    }
+    let bench = Bench { latency, ..Bench::new(device, Columns::Tokens, TOKENS) };
     let plain = bench.run(Variant::default()).await?;
+    if plain.submit < latency {
+        return Ok(Numbers::F32);
+    }
     let mut best = (Numbers::F32, SHARE * plain.milliseconds);
     for numbers in [Numbers::F16, Numbers::Integers].into_iter().filter(|numbers| device.has(*numbers)) {
         if let Ok(run) = bench.run(Variant { numbers, ..Variant::default() }).await
@@ -119,11 +126,13 @@ struct Bench {
 
 struct Run {
     bits: Vec<u8>,
+    /// Milliseconds of a product, and of as many as one submit had.
     milliseconds: f64,
+    submit: f64,
 }
 
 impl Bench {
-    async fn new(device: &Device, columns: Columns, tokens: usize) -> Result<Self> {
+    fn new(device: &Device, columns: Columns, tokens: usize) -> Self {
         let matrix = Matrix::new(device, DType::Q4_0, ROWS, COLUMNS);
         matrix.write(device, 0, &self_test::blocks(DType::Q4_0, ROWS * COLUMNS, 1));
         let numbers = |label, count, seed| device.storage_of(label, &self_test::blocks(DType::F32, count, seed));
@@ -132,11 +141,15 @@ impl Bench {
         let state = State::new(device, 1);
         state.write_columns(tokens, &[(0, 0)]);
         state.write_sequence(0, Sequence::default());
-        let mut bench = Self { device: device.clone(), columns, tokens, matrix, x, weight, y, state, latency: 0.0 };
+        Self { device: device.clone(), columns, tokens, matrix, x, weight, y, state, latency: 0.0 }
+    }
+
+    /// With its latency.
+    async fn measured(mut self) -> Result<Self> {
         // The first waits for the weights.
-        bench.fastest(&[], 1).await?;
-        bench.latency = bench.fastest(&[], 1).await?;
-        Ok(bench)
+        self.timed(&[], 1).await?;
+        self.latency = self.fastest(&[], 1).await?;
+        Ok(self)
     }
 
     async fn run(&self, variant: Variant) -> Result<Run> {
@@ -161,10 +174,12 @@ impl Bench {
         let dispatches = device.checked(|| linear.dispatches(&device)).await?;
         let bits = self.submit(&dispatches, 1, bytes).await?;
         let mut times = 1;
-        while times < REPETITIONS && self.timed(&dispatches, times).await? < SUBMIT_MS / STEP as f64 {
+        let enough = self.latency.max(SUBMIT_MS / STEP as f64);
+        while times < REPETITIONS && self.timed(&dispatches, times).await? < enough {
             times *= STEP;
         }
-        Ok(Run { bits, milliseconds: self.fastest(&dispatches, times).await? / times as f64 })
+        let submit = self.fastest(&dispatches, times).await?;
+        Ok(Run { bits, milliseconds: submit / times as f64, submit })
     }
 
     /// Milliseconds that so many products take, without the way to the device.
@@ -222,7 +237,7 @@ mod tests {
     #[test]
     fn every_variant_computes_the_same_bits() {
         let device = hardware();
-        let bench = block_on(Bench::new(&device, Columns::Sequences(1), 1)).unwrap();
+        let bench = Bench::new(&device, Columns::Sequences(1), 1);
         let plain = block_on(bench.run(Variant::default())).unwrap().bits;
         assert!(plain.iter().any(|byte| *byte != 0));
         for variant in variants(&device) {
@@ -234,7 +249,7 @@ mod tests {
     fn a_prefill_in_other_numbers_comes_near_enough() {
         let device = hardware();
         assert!(device.has(Numbers::F16), "{} has no shader-f16", device.description);
-        let bench = block_on(Bench::new(&device, Columns::Tokens, TOKENS)).unwrap();
+        let bench = Bench::new(&device, Columns::Tokens, TOKENS);
         let run = |numbers| block_on(bench.run(Variant { numbers, ..Variant::default() })).unwrap();
         let plain = run(Numbers::F32);
         for (numbers, allowed) in [(Numbers::F16, SQUARE_ERROR), (Numbers::Integers, 1e-8)] {

@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let info = runtime.info();
     let shared = json!({
         "model": config.name, "quantization": info.quantization.name(), "device": info.device, "adapter": info.adapter,
-        "kernels": device.as_ref().map(gpu::Device::variant), "unchecked": arguments.model.unchecked,
+        "kernels": device.as_ref().map(gpu::Device::variant), "unchecked": device.is_some() && arguments.model.unchecked,
         "weightBytes": info.weight_bytes, "contextLength": context, "loadSeconds": load,
         "copyBytesPerSecond": copy_rate, "dispatchesPerToken": launches, "emptyDispatchesMs": empty * 1e3,
     });

@@ -79,7 +79,7 @@ pub struct Attention<'a> {
     pub state: &'a wgpu::Buffer,
 }
 
-/// Workgroups that share the positions of one KV head in fused decode: on hardware a multiple of four, see `matvec.wgsl`.
+/// Workgroups that share the positions of one KV head in fused decode.
 pub fn splits(device: &Device) -> u32 {
     if device.software { 1 } else { 8 }
 }
@@ -169,9 +169,8 @@ impl Attention<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::kernels::order::arranged;
     use crate::gpu::self_test::relative_error;
-    use crate::gpu::testing::{PAGES, Random, devices, run, state};
+    use crate::gpu::testing::{PAGES, Random, devices, merged, run, state};
     use crate::model::Rope;
 
     /// Qwen3's, or an architecture unlike it in everything.
@@ -357,7 +356,7 @@ mod tests {
                         y[..attention].to_vec()
                     } else {
                         let softmax = run(&device, 1, &[], &softmax, heads * splits as usize * 2);
-                        merge(&device, &y, &softmax, head_dim)
+                        merged(&device, &y, &softmax, head_dim).iter().map(|x| *x as f32).collect()
                     };
                     let error = relative_error(&actual, &expected);
                     assert!(
@@ -368,22 +367,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    /// What `matvec.wgsl` does with partial results, in the order of a decode step.
-    fn merge(device: &Device, partials: &[f32], softmax: &[f32], head_dim: usize) -> Vec<f32> {
-        let splits = splits(device) as usize;
-        let attention = partials.len() / splits;
-        let elements: Vec<usize> = (0..attention).collect();
-        let mut merged = vec![0.0; attention];
-        for (place, element) in arranged(device, &elements).into_iter().enumerate() {
-            let softmax = &softmax[element / head_dim * splits * 2..][..splits * 2];
-            let top = softmax.iter().step_by(2).copied().fold(f32::MIN, f32::max);
-            let weight = |s: usize| (softmax[2 * s] - top).exp();
-            let sum: f32 = (0..splits).map(|s| weight(s) * softmax[2 * s + 1]).sum();
-            let whole: f32 = (0..splits).map(|s| weight(s) * partials[s * attention + place]).sum();
-            merged[element] = whole / sum;
-        }
-        merged
     }
 }

@@ -148,7 +148,7 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
   for (var round = oldest / (NSPLIT * 128u); round < rounds; round++) {
     let tile = (round * NSPLIT + split) * 4u + team;
     let p = tile * 32u + lane;
-    let cell = cell_of(column, tile, kv);
+    let cell = cell_of(column, min(tile, $PAGES - 1u), kv); // of surplus teams nothing is used
     let slot = team * 32u * Q + lane;
 #for q in 0..$Q
     var s$q = -1e30;

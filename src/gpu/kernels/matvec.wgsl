@@ -36,7 +36,7 @@ var<workgroup> whole : array<vec4<f32>, FOURS>; // x of the one column
 #endif
 @group(0) @binding(6) var<storage, read_write> y : array<vec4<f32>>; // [column][rows/4]
 
-struct Partial {
+struct Sums { // of a lane, later of a team
   y : vec4<f32>,
 #if SWIGLU
   u : vec4<f32>,
@@ -45,7 +45,7 @@ struct Partial {
   squares : f32,
 #endif
 }
-fn sum(a : Partial, b : Partial) -> Partial {
+fn sum(a : Sums, b : Sums) -> Sums {
   var total = a;
   total.y += b.y;
 #if SWIGLU
@@ -58,22 +58,22 @@ fn sum(a : Partial, b : Partial) -> Partial {
 }
 
 #if TEAM > 1
-var<workgroup> partial : array<Partial, $WG>;
+var<workgroup> lanes : array<Sums, $WG>;
 
 // Halves the number of partial results until `least` of each team are left, in its first lanes.
-fn fold(mine : Partial, lid : u32, least : u32) -> Partial {
-  partial[lid] = mine;
+fn fold(mine : Sums, lid : u32, least : u32) -> Sums {
+  lanes[lid] = mine;
   workgroupBarrier();
   for (var m = TEAM / 2u; m >= least; m = m >> 1u) {
-    if ((lid & (TEAM - 1u)) < m) { partial[lid] = sum(partial[lid], partial[lid + m]); }
+    if ((lid & (TEAM - 1u)) < m) { lanes[lid] = sum(lanes[lid], lanes[lid + m]); }
     workgroupBarrier();
   }
-  let folded = partial[lid];
+  let folded = lanes[lid];
   workgroupBarrier();
   return folded;
 }
 #if SUBGROUPS
-fn across(mine : Partial, m : u32) -> Partial {
+fn across(mine : Sums, m : u32) -> Sums {
   var other = mine;
   other.y = subgroupShuffleXor(mine.y, m);
 #if SWIGLU
@@ -85,17 +85,17 @@ fn across(mine : Partial, m : u32) -> Partial {
   return sum(mine, other);
 }
 // The team's sum, in its first lane.
-fn team_sum(mine : Partial, lid : u32, subgroup : u32) -> Partial {
+fn team_sum(mine : Sums, lid : u32, subgroup : u32) -> Sums {
   var total = mine;
   if (subgroup < TEAM) { total = fold(total, lid, subgroup); }
   for (var m = min(subgroup, TEAM) / 2u; m > 0u; m = m >> 1u) { total = across(total, m); }
   return total;
 }
 #else
-fn team_sum(mine : Partial, lid : u32, subgroup : u32) -> Partial { return fold(mine, lid, 1u); }
+fn team_sum(mine : Sums, lid : u32, subgroup : u32) -> Sums { return fold(mine, lid, 1u); }
 #endif
 #else
-fn team_sum(mine : Partial, lid : u32, subgroup : u32) -> Partial { return mine; }
+fn team_sum(mine : Sums, lid : u32, subgroup : u32) -> Sums { return mine; }
 #endif
 
 @compute @workgroup_size($WG)
@@ -121,7 +121,7 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
   workgroupBarrier();
 #endif
 #for c in 0..$COLS
-  var p$c = Partial();
+  var p$c = Sums();
 #end
   for (var b = lane; b < NB; b += TEAM) {
     let s = scales(rg, b);

@@ -24,10 +24,9 @@ pub struct Partials<'a> {
 }
 
 impl<'a> Partials<'a> {
-    /// Whether the whole of one column fits into workgroup memory, beside `bytes` of other things.
-    pub fn fit(&self, device: &Device, bytes: usize) -> bool {
-        let own = self.heads * (self.head_dim + self.splits as usize) * 4;
-        own + bytes <= device.limits().max_compute_workgroup_storage_size as usize
+    /// Whether the whole of one column fits into the workgroup memory that every adapter has, beside `bytes` of other things.
+    pub fn fit(&self, bytes: usize) -> bool {
+        self.heads * (self.head_dim + self.splits as usize) * 4 + bytes <= 16 << 10
     }
 
     /// The constants of `shares.wgsl`.
@@ -56,7 +55,7 @@ mod tests {
     use crate::gpu::kernels::linear::{Columns, Input, Linear, Output};
     use crate::gpu::kernels::order::arranged;
     use crate::gpu::self_test::relative_error;
-    use crate::gpu::testing::{Random, hardware, random_matrix, run, state};
+    use crate::gpu::testing::{Random, hardware, merged, random_matrix, run, state};
 
     #[test]
     fn columns_are_merged_as_the_formula_says_and_as_one_alone_is() {
@@ -69,22 +68,10 @@ mod tests {
             for (index, pair) in softmax.as_chunks_mut::<2>().0.iter_mut().enumerate() {
                 *pair = if index % 5 == 4 { [-1e30, 0.0] } else { [pair[0] * 20.0, pair[1] + 1.5] };
             }
-            let mut expected = Vec::new();
-            for column in 0..columns {
-                let mut whole = vec![0.0; attention];
-                for (element, whole) in whole.iter_mut().enumerate() {
-                    let at = (column * heads + element / head_dim) * splits;
-                    let of = |split: usize, which: usize| f64::from(softmax[(at + split) * 2 + which]);
-                    let top = (0..splits).map(|split| of(split, 0)).fold(f64::MIN, f64::max);
-                    let weight = |split: usize| (of(split, 0) - top).exp();
-                    let sum: f64 = (0..splits).map(|split| weight(split) * of(split, 1)).sum();
-                    let part = |split: usize| f64::from(parts[(column * splits + split) * attention + element]);
-                    *whole = (0..splits).map(|split| weight(split) * part(split)).sum::<f64>() / sum;
-                }
-                expected.extend(arranged(&device, &whole));
-            }
-            let arranged: Vec<f32> = parts.chunks(attention).flat_map(|part| arranged(&device, part)).collect();
-            let (parts, softmax) = (device.storage_of("partials", &arranged), device.storage_of("softmax", &softmax));
+            let of = parts.chunks(splits * attention).zip(softmax.chunks(heads * splits * 2));
+            let expected: Vec<f64> =
+                of.flat_map(|(parts, softmax)| arranged(&device, &merged(&device, parts, softmax, head_dim))).collect();
+            let (parts, softmax) = (device.storage_of("partials", &parts), device.storage_of("softmax", &softmax));
             let whole = device.storage("whole", columns * attention * 4);
             let partials =
                 Partials { partials: &parts, softmax: &softmax, whole: &whole, heads, head_dim, splits: splits as u32 };
@@ -94,7 +81,7 @@ mod tests {
             assert!(error < 1e-6, "{columns} columns of {heads}x{head_dim}: {error}");
 
             let (matrix, _) = random_matrix(&device, &mut random, DType::Q4_0, 8, attention);
-            let mut products = [Columns::Sequences(1), Columns::Sequences(4)].map(|of| {
+            let products = [Columns::Sequences(1), Columns::Sequences(4)].map(|of| {
                 let (y, state) = (device.storage("y", 4 * 8 * 4), &state(&device, 0, columns));
                 let input = Input::Partials(partials);
                 let output = Output::Residual;
@@ -106,7 +93,7 @@ mod tests {
                 assert_eq!(dispatches.len(), 1 + more, "one column needs no dispatch more");
                 run(&device, columns as u32, &dispatches, &y, columns * 8)
             });
-            let bits = products.each_mut().map(|y| y.iter().map(|y| y.to_bits()).collect::<Vec<_>>());
+            let bits = products.map(|y| y.iter().map(|y| y.to_bits()).collect::<Vec<_>>());
             assert_eq!(bits[0], bits[1], "{columns} columns of {heads}x{head_dim}");
         }
     }

@@ -2,7 +2,7 @@
 // then the second ones, and so on, so that lanes which take a block each read neighbouring words. Else one after the other.
 #if INTERLEAVED
 fn place(four : u32, blocks : u32) -> u32 { return four % 8u * blocks + four / 8u; }
-fn four_at(place : u32, blocks : u32) -> u32 { return place % blocks * 8u + place / blocks; }
+fn four_at(at : u32, blocks : u32) -> u32 { return at % blocks * 8u + at / blocks; }
 #else
 fn place(four : u32, blocks : u32) -> u32 { return four; }
 #endif

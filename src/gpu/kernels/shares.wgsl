@@ -25,9 +25,9 @@ fn share_out(column : u32, lid : u32) {
 // What lies at `at` of a column.
 fn merged(column : u32, at : u32) -> vec4<f32> {
   let head = four_at(at, HEADS * HD4 / 8u) / HD4;
-  var whole = vec4(0.0);
+  var sum = vec4(0.0);
 #for s in 0..$NSPLIT
-  whole += partials[(column * NSPLIT + $s) * HEADS * HD4 + at] * shares[head * NSPLIT + $s];
+  sum += partials[(column * NSPLIT + $s) * HEADS * HD4 + at] * shares[head * NSPLIT + $s];
 #end
-  return whole;
+  return sum;
 }

@@ -13,7 +13,7 @@
       var g${i}_$j = vec2<i32>(); // of w
 #end
 #end
-      for (var k = ${half}u * 4u; k < (${half}u + 1u) * (8u / $HALVES); k++) {
+      for (var k = ${half}u * (8u / $HALVES); k < (${half}u + 1u) * (8u / $HALVES); k++) {
 #for j in 0..4
         let x$j = tokens[(ty + ${j}u * 8u) * PITCH + k];
 #end
