@@ -107,11 +107,6 @@ fn an_integer_prefill_draws_what_an_f32_prefill_draws() {
     promises::draws_agree(gpu_hardware_sink, gpu_integers_sink);
 }
 
-#[test]
-fn an_integer_prefill_is_the_same_however_it_is_cut() {
-    promises::chunks_and_reused_prefixes_give_the_same_logits(gpu_integers_sink);
-}
-
 /// 8 bits are for who wants the room: they cost more than anything else here.
 #[test]
 fn a_q8_cache_moves_logits_by_some_percent() {

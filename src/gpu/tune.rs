@@ -22,7 +22,8 @@ const COLUMNS: usize = 1024;
 const TOKENS: usize = 64;
 /// Products of one submit at most, so that the clock's grain matters little.
 const REPETITIONS: usize = 512;
-/// Milliseconds that such a submit may take beside the way to the device, by which a slow one gets by with fewer.
+/// Milliseconds of work in such a submit, by which a slow device gets by with fewer; where the way to it is long, so that its
+/// jitter would tell more than the work, up to [`STEP`] times as many.
 const SUBMIT_MS: f64 = 16.0;
 /// How many times as many products are tried when that was far off.
 const STEP: usize = 8;
@@ -174,7 +175,7 @@ impl Bench {
         let dispatches = device.checked(|| linear.dispatches(&device)).await?;
         let bits = self.submit(&dispatches, 1, bytes).await?;
         let mut times = 1;
-        let enough = self.latency.max(SUBMIT_MS / STEP as f64);
+        let enough = self.latency.clamp(SUBMIT_MS / STEP as f64, SUBMIT_MS);
         while times < REPETITIONS && self.timed(&dispatches, times).await? < enough {
             times *= STEP;
         }
