@@ -26,10 +26,8 @@ const BACKENDS = [
   { device: 'cpu', names: Object.keys(CHECKPOINTS) },
   { device: 'webgpu', kernels: 'software', names: Object.keys(CHECKPOINTS) },
   { device: 'webgpu', kernels: 'hardware', names: ['narrow-q4_0.gguf', 'super-q6_k.gguf'] },
-  // As if the adapter had been found to be fastest with subgroups.
-  { device: 'webgpu', kernels: 'hardware', variant: 'subgroups-64', names: ['narrow-q4_0.gguf'] },
-  // Or with a prefill in integers.
-  { device: 'webgpu', kernels: 'hardware', variant: 'shared-128-integers', names: ['super-q4_k.gguf', 'super-q6_k.gguf'] },
+  // As if the adapter had been found to be fastest with subgroups and a prefill in integers.
+  { device: 'webgpu', kernels: 'hardware', variant: 'subgroups-64-integers', names: ['narrow-q4_0.gguf', 'super-q4_k.gguf', 'super-q6_k.gguf'] },
 ];
 
 for (const { device, kernels = 'auto', variant, names } of BACKENDS) {
