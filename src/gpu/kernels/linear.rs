@@ -131,9 +131,11 @@ impl Linear<'_> {
                 Columns::Sequences(columns) => columns,
             };
             let workgroup = device.variant.workgroup;
+            // A prefill comes here on a software adapter alone, where nothing is.
+            let interleaved = interleaved(device);
             let defines = defines
-                .flag("INTERLEAVED", self.columns != Columns::Tokens && interleaved(device))
-                .flag("Y_INTERLEAVED", self.columns != Columns::Tokens && interleaved(device) && self.feeds)
+                .flag("INTERLEAVED", interleaved)
+                .flag("Y_INTERLEAVED", interleaved && self.feeds)
                 .set("TEAM", team)
                 .set("WG", workgroup)
                 .set("COLS", columns)

@@ -26,8 +26,7 @@ const Y_OFFSET : u32 = $Y_OFFSET; // vec4 of the first row group's result
 
 #if PARTIALS
 #include shares
-const FOURS : u32 = K / 4u;
-var<workgroup> whole : array<vec4<f32>, FOURS>; // x of the one column
+var<workgroup> whole : array<vec4<f32>, X_STRIDE>; // x of the one column
 #else
 @group(0) @binding(4) var<storage, read> x : array<vec4<f32>>; // [column][K/4]
 #endif
@@ -117,7 +116,7 @@ fn main(@builtin(workgroup_id) wg : vec3<u32>, @builtin(local_invocation_index) 
   let rg = min(group, GROUPS - 1u); // surplus teams repeat the last group and drop the result
 #if PARTIALS
   share_out(column, lid);
-  for (var four = lid; four < FOURS; four += $WG) { whole[four] = merged(column, four); }
+  for (var four = lid; four < X_STRIDE; four += $WG) { whole[four] = merged(column, four); }
   workgroupBarrier();
 #endif
 #for c in 0..$COLS
